@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := deployments/locks/cpu.txt
+STORE ?= demo-store
+# Tried last and not for long: where it cannot be reached, pip goes on with what its own configuration finds.
+TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
+export DO_NOT_TRACK := 1
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: $(LOCK) pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(TORCH) -r $(LOCK)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/fineinstructions run --profile deployments/sample/demo.toml --store $(STORE) \
+		--queries deployments/sample/queries.jsonl --documents deployments/sample/documents.jsonl
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) $(STORE)

@@ -1,0 +1,157 @@
+"""One wrapper over fsspec: relative paths inside, the store's URL outside.
+
+A written object appears whole or not at all: object stores and the memory store publish on close; on a local disk the
+bytes go to a hidden temporary name and are renamed. Names that start with a dot are never listed.
+Not covered: locking. Two writers of one object both succeed and the last wins, which is harmless because every object
+under a key is a function of that key.
+"""
+
+import io
+import os
+import uuid
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+import fsspec
+import polars as pl
+from fsspec.core import url_to_fs
+from pydantic import BaseModel, ValidationError
+
+from models.digests import digest_bytes
+from models.errors import ShardError, UsageError
+
+RecordT = TypeVar("RecordT", bound=BaseModel)
+
+
+class Store:
+    """A tree of immutable objects below one URL.
+
+    Raises:
+        UsageError: when the URL's protocol is unknown or its package is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.fs, root = url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UsageError(f"store {url!r} cannot be opened: {error}; expected a folder or an fsspec URL") from error
+        self.url = url
+        self.root = root.rstrip("/")
+        self._local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Publish `data` under `name`, whole or not at all."""
+        path = self._path(name)
+        self.fs.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        if not self._local:
+            self.fs.pipe_file(path, data)
+            return
+        folder, base = os.path.split(path)
+        temporary = f"{folder}/.{base}.{uuid.uuid4().hex}"
+        self.fs.pipe_file(temporary, data)
+        os.replace(temporary, path)
+
+    def read(self, name: str) -> bytes:
+        """All bytes of an object.
+
+        Raises:
+            FileNotFoundError: when it does not exist.
+        """
+        data: bytes = self.fs.cat_file(self._path(name))
+        return data
+
+    def exists(self, name: str) -> bool:
+        """Whether an object of this name has been published."""
+        found: bool = self.fs.isfile(self._path(name))
+        return found
+
+    def find(self, prefix: str) -> list[str]:
+        """Names of all objects below a folder, sorted; empty when there is none. One listing on object stores."""
+        self.fs.invalidate_cache()
+        found = self.fs.find(self._path(prefix))
+        names = (path[path.index(self.root) + len(self.root) + 1 :] for path in found)
+        return sorted(name for name in names if not PurePosixPath(name).name.startswith("."))
+
+    def delete(self, name: str) -> None:
+        """Remove an object; nothing happens when it does not exist."""
+        if self.exists(name):
+            self.fs.rm_file(self._path(name))
+
+    def write_record(self, name: str, record: BaseModel) -> None:
+        """Publish a record as indented JSON."""
+        self.write(name, record.model_dump_json(indent=1).encode())
+
+    def read_record(self, name: str, kind: type[RecordT]) -> RecordT:
+        """Read a record.
+
+        Raises:
+            FileNotFoundError: when it does not exist.
+            ShardError: when it is not a record of this kind.
+        """
+        try:
+            return kind.model_validate_json(self.read(name))
+        except ValidationError as error:
+            raise ShardError(
+                f"{self.url}/{name}: expected a {kind.__name__}, found something else ({error.error_count()} errors, "
+                f"first: {error.errors()[0]['msg']}); delete the file to have it made again"
+            ) from error
+
+    def read_records(self, names: list[str], kind: type[RecordT]) -> list[RecordT]:
+        """Read many records, concurrently where the store can."""
+        if not names:
+            return []
+        contents = self.fs.cat([self._path(name) for name in names])
+        if isinstance(contents, bytes):
+            return [kind.model_validate_json(contents)]
+        by_path = dict(contents)
+        return [kind.model_validate_json(by_path[self._path(name)]) for name in names]
+
+    def write_frame(self, name: str, frame: pl.DataFrame) -> str:
+        """Publish a frame as zstd parquet; returns the digest of its bytes."""
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, compression="zstd")
+        data = buffer.getvalue()
+        self.write(name, data)
+        return digest_bytes(data)
+
+    def read_frame(self, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+        """Read a parquet object, all columns or some."""
+        return pl.read_parquet(io.BytesIO(self.read(name)), columns=columns)
+
+    def scan_frame(self, name: str) -> pl.LazyFrame:
+        """A parquet object to select from: on a local disk only the columns and rows asked for are read."""
+        if self._local:
+            return pl.scan_parquet(self._path(name), glob=False)
+        return pl.scan_parquet(io.BytesIO(self.read(name)))
+
+    def probe(self) -> None:
+        """Write, read, list and delete one small object.
+
+        Raises:
+            UsageError: naming the step that failed and why.
+        """
+        name, step = f"probe-{uuid.uuid4().hex}", "written"
+        try:
+            self.write(name, b"probe")
+            step = "read back"
+            if self.read(name) != b"probe":
+                raise OSError("the bytes differ")
+            step = "listed"
+            if name not in self.find(""):
+                raise OSError("it is not in the listing")
+            step = "deleted"
+            self.delete(name)
+        except OSError as error:
+            raise UsageError(
+                f"store {self.url!r}: an object cannot be {step}: {error}; check the path, its rights and free space"
+            ) from error
+
+
+@lru_cache(maxsize=16)
+def open_store(url: str) -> Store:
+    """The store of a URL; the same object for the same URL."""
+    return Store(url)

@@ -1,0 +1,174 @@
+"""How a stage does its work on a shard: in parts, resumable, receipt last.
+
+A part is published as `part-N.parquet`, `rejected-N.parquet` and, last, `part-N.json` with its counts: what has that
+record is never made again, what lacks it is made anew. A killed process therefore loses the part it was in.
+The receipt names all parts and is written when every part is there. Its counts are checked (`Counts`), so a row cannot
+get lost or doubled in silence.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+from pydantic import ValidationError
+
+from models.errors import ShardError
+from tasks.progress import advance
+from tasks.records import Counts, Failure, Part, Receipt, Stage, Tokens
+from tasks.storage import Store
+from tasks.tables import REJECTED
+
+ATTEMPTS = 3
+"""Failures of one stage on one shard after which it is quarantined until `rerun` names it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a stage made of some rows; both halves.
+
+    `kept` is the stage's table, `rejected` has the schema `REJECTED`, `rows_out` counts the input rows that came
+    through (None: as many as `kept` has).
+    """
+
+    kept: pl.DataFrame
+    rejected: pl.DataFrame
+    tokens: Tokens = Tokens()
+    rows_out: int | None = None
+
+    def counts(self, rows_in: int) -> Counts:
+        """Reconciled counts for `rows_in` input rows.
+
+        Raises:
+            ValidationError: when they do not reconcile.
+        """
+        return Counts(
+            rows_in=rows_in,
+            rows_out=len(self.kept) if self.rows_out is None else self.rows_out,
+            rejected=_tally(self.rejected, "rejected"),
+            failed=_tally(self.rejected, "failed"),
+        )
+
+
+def _tally(rejected: pl.DataFrame, kind: str) -> dict[str, int]:
+    reasons = rejected.filter(pl.col("kind") == kind).group_by("reason").len().sort("reason")
+    return dict(reasons.iter_rows())
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage on one shard: where its results go and what they were made from."""
+
+    store: Store
+    stage: Stage
+    shard: str
+    folder: str
+    key: str
+    inputs: tuple[str, ...] = ()
+    models: dict[str, str] = field(default_factory=dict)
+    prompt_digest: str = ""
+
+    @property
+    def receipt_name(self) -> str:
+        """Name of the receipt in the store."""
+        return f"{self.folder}/receipt.json"
+
+    def receipt(self) -> Receipt | None:
+        """The receipt, or None while the work is not done."""
+        return self.store.read_record(self.receipt_name, Receipt) if self.store.exists(self.receipt_name) else None
+
+
+def slices(rows: pl.DataFrame, size: int) -> Iterator[pl.DataFrame]:
+    """Consecutive slices of at most `size` rows; none for an empty frame."""
+    return rows.iter_slices(size) if len(rows) else iter(())
+
+
+def run(job: Job, batches: Iterable[pl.DataFrame], process: Callable[[pl.DataFrame], Batch]) -> Receipt:
+    """Bring a job to its receipt, making only the parts that are missing.
+
+    Args:
+        job: What to do and where.
+        batches: The input rows, cut in the same way every time.
+        process: Makes one part of one batch; pure as far as the store is concerned.
+
+    Returns:
+        The receipt, new or found.
+    """
+    if (done := job.receipt()) is not None:
+        return done
+    parts = tuple(_part(job, number, rows, process) for number, rows in enumerate(batches))
+    receipt = Receipt(
+        stage=job.stage,
+        shard=job.shard,
+        key=job.key,
+        inputs=job.inputs,
+        models=job.models,
+        prompt_digest=job.prompt_digest,
+        counts=sum((part.counts for part in parts), Counts()),
+        rows=sum(part.rows for part in parts),
+        tokens=sum((part.tokens for part in parts), Tokens()),
+        seconds=round(sum(part.seconds for part in parts), 3),
+        parts=parts,
+    )
+    job.store.write_record(job.receipt_name, receipt)
+    return receipt
+
+
+def _part(job: Job, number: int, rows: pl.DataFrame, process: Callable[[pl.DataFrame], Batch]) -> Part:
+    record = f"{job.folder}/part-{number:05d}.json"
+    if job.store.exists(record):
+        part = job.store.read_record(record, Part)
+    else:
+        started = time.monotonic()
+        batch = process(rows)
+        part = publish(job, number, batch, len(rows), time.monotonic() - started)
+    advance(job.stage, part.counts.rows_in)
+    return part
+
+
+def publish(job: Job, number: int, batch: Batch, rows_in: int, seconds: float) -> Part:
+    """Write one part: its rejected rows, its rows, and last its record.
+
+    Raises:
+        ShardError: when rows were lost or doubled.
+    """
+    try:
+        counts = batch.counts(rows_in)
+    except ValidationError as error:
+        raise ShardError(f"{job.stage} of shard {job.shard}, part {number}: {error.errors()[0]['msg']}") from error
+    stem = f"{job.folder}/part-{number:05d}"
+    if len(batch.rejected):
+        job.store.write_frame(f"{job.folder}/rejected-{number:05d}.parquet", batch.rejected)
+    digest = job.store.write_frame(f"{stem}.parquet", batch.kept)
+    part = Part(
+        number=number,
+        rows=len(batch.kept),
+        digest=digest,
+        counts=counts,
+        tokens=batch.tokens,
+        seconds=round(seconds, 3),
+    )
+    job.store.write_record(f"{stem}.json", part)
+    return part
+
+
+def read_rows(store: Store, folder: str, receipt: Receipt, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
+    """The part frames that a receipt names, in order."""
+    for part in receipt.parts:
+        yield store.read_frame(f"{folder}/part-{part.number:05d}.parquet", columns)
+
+
+def read_rejected(store: Store, folder: str, receipt: Receipt) -> pl.DataFrame:
+    """All rejected and failed rows that a receipt counts."""
+    numbers = [part.number for part in receipt.parts if part.counts.rejected or part.counts.failed]
+    frames = [store.read_frame(f"{folder}/rejected-{number:05d}.parquet") for number in numbers]
+    return pl.concat(frames) if frames else REJECTED.to_frame()
+
+
+def record_failure(job: Job, error: BaseException) -> None:
+    """Remember a failed attempt, so that a poison shard ends in quarantine."""
+    failure = Failure(
+        stage=job.stage, shard=job.shard, key=job.key, error=type(error).__name__, message=str(error)[:2000]
+    )
+    earlier = sum("/failure-" in name for name in job.store.find(job.folder))
+    job.store.write_record(f"{job.folder}/failure-{earlier + 1:03d}.json", failure)
