@@ -46,6 +46,11 @@ class Completion:
     error: str | None = None
 
 
+def failure(request: Request, error: str, text: str) -> Completion:
+    """A completion that says why there is none."""
+    return Completion(id=request.id, text=text, finish_reason="error", error=error)
+
+
 class Engine(Protocol):
     """Whatever can complete requests; see the module's docstring for what it guarantees."""
 

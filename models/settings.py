@@ -38,7 +38,10 @@ class VLLMSettings(Settings):
     revision: str = Field("", description="Commit or tag on the hub; empty means the newest.")
     max_model_len: int = Field(2048, ge=64, description="Tokens of prompt and completion together.")
     max_in_flight: int = Field(64, ge=1)
-    dtype: str = "bfloat16"
+    dtype: str = Field(
+        "auto",
+        description="`auto`: the checkpoint's own on a GPU; bfloat16, or float32 where that is emulated, on a CPU.",
+    )
     gpu_memory_utilization: float = Field(0.9, gt=0, lt=1)
     cpu_kv_cache_gib: int = Field(4, ge=1)
     tensor_parallel_size: int = Field(1, ge=1)

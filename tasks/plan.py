@@ -1,7 +1,6 @@
-"""What is done, what is pending, what it will cost: set differences on one listing of the store, nothing else.
+"""What is done and what is pending: set differences on one listing of the store, nothing else.
 
-Covers the stages that work shard by shard on documents (match, instantiate, judge). Nothing is written here but the
-corpus record; no model is loaded.
+Covers the stages that work shard by shard on documents (match, instantiate, judge). Read-only; no model is loaded.
 """
 
 from collections import Counter
@@ -17,8 +16,6 @@ from tasks.workspace import Workspace, open_workspace
 State = Literal["done", "pending", "failed", "quarantined", "waiting"]
 ShardStage = Literal["match", "instantiate", "judge"]
 SHARD_STAGES: tuple[ShardStage, ...] = get_args(ShardStage)
-SAMPLE = 100
-"""Receipts that an estimate reads per stage."""
 
 
 def corpus_name(workspace: Workspace, kind: Kind) -> str:
@@ -154,62 +151,3 @@ def receipts(workspace: Workspace, board: Board, stage: ShardStage) -> dict[str,
     names = [workspace.job(stage, shard).receipt_name for shard in done]
     found = workspace.store.read_records(names, Receipt)
     return {shard.name: receipt for shard, receipt in zip(done, found, strict=True)}
-
-
-@dataclass(frozen=True)
-class Rate:
-    """What earlier receipts of a stage say, of whatever key: per input row."""
-
-    rows_made: float
-    seconds: float
-    tokens: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a stage still has to do; `seconds` and `tokens` are None when no receipt tells a rate yet."""
-
-    stage: ShardStage
-    shards: int
-    rows: int
-    tokens: int | None
-    seconds: float | None
-
-
-def rate(workspace: Workspace, board: Board, stage: ShardStage) -> Rate | None:
-    """The rate of the latest receipts of a stage; None when there are none with rows."""
-    past = workspace.store.read_records(list(board.past[stage][-SAMPLE:]), Receipt)
-    rows_in = sum(receipt.counts.rows_in for receipt in past)
-    if not rows_in:
-        return None
-    tokens = sum(receipt.tokens.prompt + receipt.tokens.output for receipt in past)
-    return Rate(
-        rows_made=sum(receipt.rows for receipt in past) / rows_in,
-        seconds=sum(receipt.seconds for receipt in past) / rows_in,
-        tokens=tokens / rows_in,
-    )
-
-
-def estimate(workspace: Workspace, board: Board) -> list[Estimate]:
-    """What a run would do and cost: rows that are known where a stage is done, expected ones where it is not."""
-    expected = {shard.name: float(shard.rows) for shard in board.shards}
-    result = []
-    for stage in SHARD_STAGES:
-        found, made = rate(workspace, board, stage), receipts(workspace, board, stage)
-        todo = board.in_state(stage, "pending", "failed", "waiting")
-        rows = sum(expected[shard.name] for shard in todo)
-        result.append(
-            Estimate(
-                stage=stage,
-                shards=len(todo),
-                rows=round(rows),
-                tokens=round(rows * found.tokens) if found else None,
-                seconds=rows * found.seconds if found else None,
-            )
-        )
-        default = workspace.profile.match.templates_per_document if stage == "match" else 1
-        per_row = found.rows_made if found else default
-        expected = {
-            name: float(made[name].rows) if name in made else rows_in * per_row for name, rows_in in expected.items()
-        }
-    return result

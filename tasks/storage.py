@@ -8,9 +8,10 @@ under a key is a function of that key.
 
 import io
 import os
+import sys
 import uuid
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import fsspec
@@ -20,6 +21,13 @@ from pydantic import BaseModel, ValidationError
 
 from models.digests import digest_bytes
 from models.errors import ShardError, UsageError
+
+_DRIVER_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+    ("gcsfs.retry", "HttpError"),
+)
+"""Errors of drivers that are no `OSError`: missing credentials, an endpoint that does not answer."""
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -64,10 +72,26 @@ class Store:
         data: bytes = self.fs.cat_file(self._path(name))
         return data
 
+    def fetch(self, name: str, folder: Path) -> Path:
+        """A file on this machine with the object's bytes: the object itself on a local disk, else a copy in `folder`.
+
+        Raises:
+            FileNotFoundError: when it does not exist.
+        """
+        if self._local:
+            return Path(self._path(name))
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        self.fs.get_file(self._path(name), str(copy))
+        return copy
+
     def exists(self, name: str) -> bool:
         """Whether an object of this name has been published."""
-        found: bool = self.fs.isfile(self._path(name))
-        return found
+        try:
+            # Not `isfile`, which takes a store that does not answer for one that lacks the object.
+            return bool(self.fs.info(self._path(name))["type"] == "file")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def find(self, prefix: str) -> list[str]:
         """Names of all objects below a folder, sorted; empty when there is none. One listing on object stores."""
@@ -145,10 +169,16 @@ class Store:
                 raise OSError("it is not in the listing")
             step = "deleted"
             self.delete(name)
-        except OSError as error:
+        except driver_errors() as error:
             raise UsageError(
                 f"store {self.url!r}: an object cannot be {step}: {error}; check the path, its rights and free space"
             ) from error
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What a store that cannot be used raises: `OSError`, and what drivers in use raise beside it."""
+    loaded = [(sys.modules.get(module), name) for module, name in _DRIVER_ERRORS]
+    return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
 
 
 @lru_cache(maxsize=16)

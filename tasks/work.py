@@ -96,7 +96,11 @@ def run(job: Job, batches: Iterable[pl.DataFrame], process: Callable[[pl.DataFra
     """
     if (done := job.receipt()) is not None:
         return done
-    parts = tuple(_part(job, number, rows, process) for number, rows in enumerate(batches))
+    return finish(job, tuple(_part(job, number, rows, process) for number, rows in enumerate(batches)))
+
+
+def finish(job: Job, parts: tuple[Part, ...]) -> Receipt:
+    """Write the receipt of a job whose parts are all there."""
     receipt = Receipt(
         stage=job.stage,
         shard=job.shard,

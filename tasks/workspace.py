@@ -9,12 +9,11 @@ from functools import lru_cache
 from typing import Any
 
 from models.checkpoints import identify
+from models.digests import digest
+from models.errors import UsageError
 from models.genericizer import Genericizer
 from models.instantiator import Instantiator
 from models.judge import Judge
-
-from models.digests import digest
-from models.errors import UsageError
 from models.settings import AskSettings
 from tasks.inputs import list_files
 from tasks.records import Bank, CurrentBank, Kind, Scope, Selection, Shard, Stage
@@ -59,8 +58,7 @@ class Workspace:
         """Cleaning all queries of the corpus together."""
         inputs = tuple(shard.key for shard in shards)
         queries = self.profile.queries
-        elsewhere = {**dict.fromkeys(ReadSettings.model_fields, True), "moderation": {"url", "api_key_env"}}
-        cleaning = queries.model_dump(mode="json", exclude=elsewhere)
+        cleaning = queries.model_dump(mode="json", exclude=set(ReadSettings.model_fields))
         evaluation = [(file.url, file.identity) for file in list_files(queries, queries.evaluation_files)]
         key = self._key("select", inputs, cleaning, evaluation, self.moderator)
         folder = f"{self.corpus_folder('queries')}/all/select-{key[:8]}"

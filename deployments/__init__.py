@@ -1,0 +1,1 @@
+"""Shipped beside the code: profiles, the bundled sample, the lock."""

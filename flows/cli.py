@@ -1,0 +1,241 @@
+"""The command `fineinstructions`: one verb per stage, and what an operator needs around them.
+
+Exit codes: 0 all went well, 1 some shards failed, 2 bad usage or settings, 130 interrupted.
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tasks.records import Scope
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Real user queries and documents in, grounded instruction-answer pairs out.",
+)
+
+Store = Annotated[
+    str, typer.Option(envvar="FINEINSTRUCTIONS_STORE", help="URL of the store: folder, s3://, gs://, ...")
+]
+Corpus = Annotated[str, typer.Option(help="Name of the pile of documents and queries inside the store.")]
+Profile = Annotated[str, typer.Option(help="tiny, paper, server, or a TOML file.")]
+Set = Annotated[list[str], typer.Option("--set", help="One setting, as match.threshold=0.4; may be repeated.")]
+Queries = Annotated[list[str], typer.Option(help="Files of queries: path, folder or fsspec glob; may be repeated.")]
+Documents = Annotated[list[str], typer.Option(help="Files of documents: path, folder or fsspec glob; may be repeated.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Name = Annotated[str, typer.Option(help="Name of the release; by default one from its content.")]
+
+
+@app.command()
+def run(
+    queries: Queries,
+    documents: Documents,
+    store: Store,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    name: Name = "",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """The whole chain; the same command again continues where it stopped."""
+    from flows import commands
+
+    commands.run(_scope(store, corpus, profile, settings), tuple(queries), tuple(documents), name, json)
+
+
+@app.command()
+def mine(
+    queries: Queries,
+    store: Store,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """Queries to templates."""
+    from flows import commands
+
+    commands.mine(_scope(store, corpus, profile, settings), tuple(queries), json)
+
+
+@app.command()
+def index(
+    store: Store, profile: Profile = "tiny", corpus: Corpus = "main", settings: Set = [], json: Json = False
+) -> None:
+    """Templates to a new version of the template bank."""
+    from flows import commands
+
+    commands.index(_scope(store, corpus, profile, settings), json)
+
+
+@app.command()
+def ingest(
+    documents: Documents,
+    store: Store,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """New and changed documents to judged pairs."""
+    from flows import commands
+
+    commands.ingest(_scope(store, corpus, profile, settings), tuple(documents), json)
+
+
+@app.command()
+def release(
+    store: Store,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    name: Name = "",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """Judged pairs to a data set with card and report."""
+    from flows import commands
+
+    commands.release(_scope(store, corpus, profile, settings), name, json)
+
+
+@app.command()
+def plan(
+    store: Store,
+    queries: Queries = [],
+    documents: Documents = [],
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """What a run would do and cost, with the rates of earlier receipts; spends nothing."""
+    from flows import commands
+
+    commands.plan(_scope(store, corpus, profile, settings), tuple(queries), tuple(documents), json)
+
+
+@app.command()
+def preview(
+    store: Store,
+    documents: Documents = [],
+    number: Annotated[int, typer.Option("-n", min=1, max=100, help="Documents to take.")] = 3,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """A few documents through everything, with every prompt and raw completion; stores nothing."""
+    from flows import commands
+
+    commands.preview(_scope(store, corpus, profile, settings), tuple(documents), number, json)
+
+
+@app.command()
+def status(
+    store: Store, profile: Profile = "tiny", corpus: Corpus = "main", settings: Set = [], json: Json = False
+) -> None:
+    """Shards x stages: done, pending, failed, quarantined; counts and reasons."""
+    from flows import commands
+
+    commands.status(_scope(store, corpus, profile, settings), json)
+
+
+@app.command()
+def show(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Of a pair, a document, a template or a query.")],
+    store: Store,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """The whole trail of one pair, document or template."""
+    from flows import commands
+
+    commands.show(_scope(store, corpus, profile, settings), identifier, json)
+
+
+@app.command()
+def rerun(
+    store: Store,
+    shard: Annotated[list[str], typer.Option(help="Shard by name; may be repeated.")] = [],
+    failed: Annotated[bool, typer.Option("--failed", help="All shards that failed or are in quarantine.")] = False,
+    stage: Annotated[ShardStage | None, typer.Option(help="Where to start.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also make again what is finished.")] = False,
+    profile: Profile = "tiny",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """Chosen shards again."""
+    from flows import commands
+
+    if failed == bool(shard):
+        raise typer.BadParameter("give either --failed or --shard NAME")
+    commands.rerun(_scope(store, corpus, profile, settings), tuple(shard), stage, force, json)
+
+
+@app.command()
+def calibrate(
+    labels: Annotated[str, typer.Option(help="jsonl of document, compatible_document_description, compatible.")],
+    precision: Annotated[float, typer.Option(min=0, max=1, help="Share of matches that shall be compatible.")] = 0.5,
+    profile: Profile = "tiny",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """The match threshold of the profile's embedder at a target precision."""
+    from flows import commands
+
+    commands.calibrate(labels, profile, tuple(settings), precision, json)
+
+
+@app.command()
+def doctor(
+    store: Store = "", profile: Profile = "tiny", corpus: Corpus = "main", settings: Set = [], json: Json = False
+) -> None:
+    """Checks packages, models, store, engine and Prefect, and says what to do for each failure."""
+    from flows import commands
+
+    commands.doctor(_scope(store or "memory://doctor", corpus, profile, settings), json)
+
+
+def _scope(store: str, corpus: str, profile: str, settings: list[str]) -> "Scope":
+    from pydantic import ValidationError
+
+    from models.errors import UsageError
+    from tasks.records import Scope
+
+    try:
+        return Scope(store=store, corpus=corpus, profile=profile, overrides=tuple(settings))
+    except ValidationError as error:
+        raise UsageError(f"corpus {corpus!r}: expected small letters, digits, - and _, at most 64") from error
+
+
+def main() -> None:
+    """Entry point: settings that must be there before Prefect is imported, and errors as one clear line."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    from models.errors import FineInstructionsError, UsageError
+
+    try:
+        app()
+    except UsageError as error:
+        sys.stderr.write(f"fineinstructions: {error}\n")
+        sys.exit(2)
+    except FineInstructionsError as error:
+        sys.stderr.write(f"fineinstructions: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

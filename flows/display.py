@@ -1,0 +1,245 @@
+"""What the commands show: tables for people, JSON for machines; all on standard output."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tasks.calibrate import Calibration
+from tasks.doctor import Check
+from tasks.forecast import Forecast
+from tasks.funnel import UNITS, StageTotals
+from tasks.lookup import Trail
+from tasks.overview import Overview
+from tasks.plan import SHARD_STAGES
+from tasks.records import Bank
+from tasks.release import Release
+
+out = Console(highlight=False)
+STYLES = {"done": "green", "pending": "yellow", "waiting": "dim", "failed": "red", "quarantined": "bold red"}
+MANY = 40
+"""Shards above which only those that need attention are listed one by one."""
+
+
+def dump(value: Any) -> None:
+    """Print JSON, indented, as it is."""
+    out.print_json(json.dumps(value, ensure_ascii=False, default=str), highlight=False)
+
+
+def table(title: str, *columns: str) -> Table:
+    """A table in the house's form; columns whose name starts with `>` are aligned right."""
+    made = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return made
+
+
+def show_funnel(funnel: Iterable[StageTotals], as_json: bool) -> None:
+    """The stage table: rows in, kept, rejected by reason, seconds, tokens."""
+    if as_json:
+        dump([totals.model_dump(mode="json") for totals in funnel])
+        return
+    columns = (
+        "stage",
+        ">rows in",
+        ">kept",
+        ">made",
+        "rejected or failed, by reason",
+        ">seconds",
+        ">tokens in (cached)",
+    )
+    made = table("What every stage made of its input", *columns, ">tokens out")
+    for totals in funnel:
+        prompt, cached, output = totals.tokens.prompt, totals.tokens.cached, totals.tokens.output
+        made.add_row(
+            totals.step,
+            f"{totals.counts.rows_in:,} {UNITS[totals.step][0]}",
+            f"{totals.counts.rows_out:,}",
+            f"{totals.rows:,} {UNITS[totals.step][1]}",
+            ", ".join(f"{reason} {number:,}" for _, reason, number in totals.reasons) or "-",
+            f"{totals.seconds:,.1f}",
+            f"{prompt:,} ({cached:,})" if prompt else "-",
+            f"{output:,}" if output else "-",
+        )
+    out.print(made)
+
+
+def show_release(release: Release, pairs: list[tuple[dict[str, Any], str]], store: str, as_json: bool) -> None:
+    """The funnel, a few pairs with their source, and where the release lies."""
+    place = f"{store.rstrip('/')}/{release.folder}"
+    if as_json:
+        dump({"release": release.model_dump(mode="json"), "url": place, "examples": [pair for pair, _ in pairs]})
+        return
+    show_funnel(release.funnel, as_json)
+    for pair, document in pairs:
+        out.print(pair_panel(pair, document))
+    share = release.tokens / release.document_tokens if release.document_tokens else 0
+    out.print(
+        f"{release.rows:,} pairs, {release.tokens:,} tokens: {share:.0%} of the documents' {release.document_tokens:,}."
+    )
+    if not release.rows:
+        out.print("[yellow]No pair came through; the table above says where they were lost.[/]")
+    out.print(f"Release  {escape(place)}", soft_wrap=True)
+    out.print(f"Report   {escape(place)}/report.html", soft_wrap=True)
+
+
+def pair_panel(pair: Mapping[str, Any], document: str) -> Panel:
+    """One released pair with the excerpts marked inside the passage of the document around them."""
+    facts = (
+        f"score {pair['judge_score']}, excerpt share {pair['excerpt_share']:.2f}, similarity {pair['similarity']:.2f}"
+    )
+    return Panel(
+        Group(
+            Text("Instruction  ", style="bold").append(pair["instruction"], style="not bold"),
+            Text("Answer       ", style="bold").append(pair["answer"], style="not bold"),
+            Text("Source       ", style="bold").append_text(marked(document, pair["excerpts"])),
+            Text(f"Template     {pair['template']}", style="dim"),
+        ),
+        title=f"{escape(pair['document_id'])}: {facts}",
+        title_align="left",
+        subtitle=f"fineinstructions show {pair['pair_id']}",
+        subtitle_align="right",
+    )
+
+
+def marked(document: str, excerpts: Iterable[Mapping[str, int]], margin: int = 120) -> Text:
+    """The passage around the excerpts (code point offsets), the excerpts highlighted."""
+    spans = sorted((span["document_start"], span["document_end"]) for span in excerpts)
+    if not spans:
+        return Text()
+    start, end = max(0, spans[0][0] - margin), min(len(document), spans[-1][1] + margin)
+    passage = Text(document[start:end], style="not bold")
+    for first, last in spans:
+        passage.stylize("black on yellow", first - start, last - start)
+    return Text("... " if start else "").append_text(passage).append(" ..." if end < len(document) else "")
+
+
+def show_bank(bank: Bank, as_json: bool) -> None:
+    """A version of the template bank."""
+    if as_json:
+        dump(bank.model_dump(mode="json"))
+        return
+    made = table(f"Template bank {bank.version}", "slots", ">templates", ">in the reference")
+    for slots, number in sorted(bank.complexity.items()):
+        made.add_row(str(slots), f"{number:,}", f"{bank.reference_complexity.get(slots, 0):,}")
+    out.print(made)
+    out.print(f"{bank.templates:,} templates, {bank.embedder}, recall@10 {bank.recall_at_10:.3f}")
+
+
+def show_forecast(found: Forecast, as_json: bool) -> None:
+    """Files to read, and what every stage would have to do."""
+    if as_json:
+        dump(found.as_dict())
+        return
+    for kind, files in (("queries", found.queries), ("documents", found.documents)):
+        if files:
+            out.print(f"{len(files):,} new or changed files of {kind} would be read; their rows are not counted below")
+    documents = sum(shard.rows for shard in found.shards)
+    out.print(
+        f"{len(found.shards):,} shards, {documents:,} documents, {found.document_tokens:,} tokens are read already"
+    )
+    if not found.stages:
+        return
+    made = table("What a run would do with them", "stage", ">shards", ">rows", ">tokens", ">time")
+    for stage in found.stages:
+        cost = ("no rate yet", "no rate yet")
+        if stage.seconds is not None:
+            cost = (f"{stage.tokens or 0:,}", duration(stage.seconds))
+        made.add_row(stage.stage, f"{stage.shards:,}", f"{stage.rows:,}", *cost)
+    out.print(made)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def show_overview(seen: Overview, as_json: bool) -> None:
+    """Shards x stages, the funnel, and the latest failures."""
+    if as_json:
+        dump(seen.as_dict())
+        return
+    board = seen.board
+    totals = table("Shards by state", "stage", *(f">{state}" for state in STYLES))
+    for stage in SHARD_STAGES:
+        tally = board.tally(stage)
+        totals.add_row(stage, *(f"[{STYLES[state]}]{tally[state]:,}[/]" for state in STYLES))  # type: ignore[index]
+    out.print(totals)
+    bad = {failure.shard for failure in seen.failures}
+    shown = [shard for shard in board.shards if len(board.shards) <= MANY or shard.name in bad]
+    if shown:
+        listing = table("Shards", "shard", ">documents", *SHARD_STAGES)
+        for shard in shown:
+            states = [board.states[stage][shard.name] for stage in SHARD_STAGES]
+            listing.add_row(shard.name, f"{shard.rows:,}", *(f"[{STYLES[state]}]{state}[/]" for state in states))
+        out.print(listing)
+    show_funnel(seen.funnel, as_json)
+    for failure in seen.failures:
+        out.print(f"[red]{failure.stage} of {failure.shard}[/]: {failure.error}: {escape(failure.message)}")
+
+
+def show_calibration(found: Calibration, as_json: bool) -> None:
+    """A threshold and what it would keep."""
+    if as_json:
+        dump(vars(found))
+        return
+    out.print(
+        f"match.threshold = {found.threshold:.3f}: precision {found.precision:.3f}, recall {found.recall:.3f}, "
+        f"{found.kept:,} labelled pairs kept; AUC {found.auc:.3f}"
+    )
+
+
+def show_checks(checks: Iterable[Check], as_json: bool) -> bool:
+    """One line a check; returns whether all are well."""
+    done: list[Check] = []
+    for check in checks:
+        done.append(check)
+        if not as_json:
+            out.print(f"{'[green]ok  [/]' if check.ok else '[red]fail[/]'} {check.name:<22} {escape(check.found)}")
+            if not check.ok:
+                out.print(f"     {'':<22} [yellow]{escape(check.advice)}[/]")
+    if as_json:
+        dump([vars(check) for check in done])
+    return all(check.ok for check in done)
+
+
+def show_trail(trail: Trail, as_json: bool) -> None:
+    """Everything known of one thing, stage by stage."""
+    if as_json:
+        dump(trail.as_dict())
+        return
+    out.print(f"[bold]{trail.subject} {escape(trail.id)}[/]", soft_wrap=True)
+    for stage, uses in trail.usage.items():
+        out.print(f"{uses:,} pairs with it came through {stage}")
+    for finding in trail.findings:
+        style = "green" if finding.outcome == "kept" else "red"
+        title = f"[{style}]{finding.stage}: {finding.outcome}[/]  {finding.shard}  key {finding.key[:8]}"
+        made = Table(title=title, title_justify="left", show_header=False, pad_edge=False, box=None)
+        made.add_column(style="dim")
+        made.add_column(overflow="fold")
+        for row in finding.rows:
+            for name, value in row.items():
+                if value not in (None, [], ""):
+                    made.add_row(name, escape(shortened(str(value))))
+            made.add_section()
+        for role, model in finding.models.items():
+            made.add_row(role, model)
+        out.print(made)
+        if finding.total > len(finding.rows):
+            out.print(f"... and {finding.total - len(finding.rows):,} more")
+
+
+def shortened(text: str, most: int = 1200) -> str:
+    """A text cut in the middle when it is long."""
+    return (
+        text
+        if len(text) <= most
+        else f"{text[: most // 2]} [... {len(text) - most:,} characters ...] {text[-most // 2 :]}"
+    )

@@ -1,0 +1,34 @@
+"""One stage on a batch of shards: the model is loaded once, a bad shard fails alone."""
+
+from typing import Any
+
+from prefect import Task, flow
+from prefect.client.schemas.objects import State
+
+from flows.states import errors
+from tasks.instantiate import instantiate
+from tasks.judge import judge
+from tasks.match import match
+from tasks.plan import ShardStage, find_shards
+from tasks.records import Receipt, Scope, Shard
+from tasks.rerun import note_failure
+
+TASKS: dict[ShardStage, Task[[Scope, Shard], Receipt]] = {"match": match, "instantiate": instantiate, "judge": judge}
+
+
+@flow(name="process-shards", flow_run_name="{stage}-{scope.corpus}")
+def process_shards(scope: Scope, stage: ShardStage, shards: tuple[str, ...]) -> list[State[Any]]:
+    """Bring shards through one stage; the run fails when a shard does, after all others are done.
+
+    Args:
+        scope: Store, corpus, profile and bank version.
+        stage: match, instantiate or judge.
+        shards: Names of shards whose earlier stages are done.
+    """
+    states: list[State[Any]] = []
+    for shard in find_shards(scope, shards):
+        state = TASKS[stage](scope, shard, return_state=True)
+        for error in errors(state):
+            note_failure(scope, stage, shard, error)
+        states.append(state)
+    return states

@@ -1,0 +1,160 @@
+"""The instantiator: a template and a document become an instruction and a grounded answer (paper 1.6, 3.3).
+
+`request` says what to ask an engine, `read` what its completion means; both are pure. `read` holds for constrained and
+for free decoding alike: what passes its gates is an instruction of exactly this template and an answer most of whose
+characters are the document's own, at known places. A completion with `error` set is the caller's to handle.
+
+Not covered: whether the answer is right; that is the judge's.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from models.anchors import offers
+from models.digests import digest
+from models.engine import Completion, Message, Request
+from models.excerpts import Excerpt, ExcerptReason, Expansion, expand
+from models.grammars import instantiator_grammar
+from models.grammars.instantiator import INSTRUCTION_KEYS
+from models.markup import EXCERPT_TAGS, MARKUP, SLOT_TAGS, find_markup, neutralise
+from models.prompts import Prompt
+from models.refusals import Refusal
+from models.replies import ReplyReason, read_strings
+from models.sentences import Span
+from models.settings import InstantiatorSettings
+from models.templates import Template, TemplateError, TemplateReason, read_slots
+
+PairReason = Literal[
+    "null",
+    "unresolved_slot",
+    "instruction_not_from_template",
+    "repeated_excerpt",
+    "excerpt_share_low",
+    "too_short",
+    "too_long",
+    "no_anchor",
+]
+InstantiatorReason = ReplyReason | ExcerptReason | PairReason | TemplateReason
+
+
+@dataclass(frozen=True)
+class Instantiated:
+    """A pair. `excerpts` are spans of `answer` and of the whole document; `excerpt_share` is a share of characters."""
+
+    instruction: str
+    answer: str
+    slots: tuple[str, ...]
+    excerpts: tuple[Excerpt, ...]
+    excerpt_share: float
+
+
+class Instantiator:
+    """Asks for pairs and reads them, by the given settings. Windows are spans of the whole document."""
+
+    def __init__(self, settings: InstantiatorSettings) -> None:
+        self._settings = settings
+        names = ["instantiator_paper"] if settings.layout == "paper" else ["instantiator_system", "instantiator_user"]
+        *self._system, self._user = map(Prompt, names)
+
+    @property
+    def prompt_digest(self) -> str:
+        """Identity of the prompt in use."""
+        return digest(*(prompt.digest for prompt in (*self._system, self._user)))
+
+    def request(self, id: str, template: str, document: str, window: Span) -> Request | Refusal:
+        """What to ask about the window of `document`; refused when it or the template can give no pair.
+
+        Requests for the same window share all of their prompt but the template (layout `document-first`).
+        """
+        try:
+            parsed = Template.parse(template)
+        except TemplateError as error:
+            return Refusal(error.reason, error.detail)
+        grammar = None
+        if self._settings.constrained:
+            grammar = instantiator_grammar(parsed, offers(document, window), self._settings)
+            if grammar is None:
+                return Refusal("no_anchor", f"no excerpt can be named in characters {window[0]} to {window[1]}")
+        text = neutralise(document[slice(*window)])
+        messages = [Message("system", prompt.render()) for prompt in self._system]
+        messages.append(Message("user", self._user.render(template=template, document=text)))
+        return Request(id, tuple(messages), self._settings.sampling, grammar)
+
+    def read(self, template: str, document: str, window: Span, completion: Completion) -> Instantiated | Refusal:
+        """The pair in a completion, or the first `InstantiatorReason` that speaks against it.
+
+        Raises `TemplateError` when `template` is none, which `request` would have refused.
+        """
+        strings = read_strings(completion, INSTRUCTION_KEYS[self._settings.layout], "answer")
+        if strings is None:
+            return Refusal("null", "the model finds template and document incompatible")
+        if isinstance(strings, Refusal):
+            return strings
+        written_instruction, written_answer = strings
+        if leak := _leaked(written_instruction, SLOT_TAGS) or _leaked(written_answer, EXCERPT_TAGS):
+            return leak
+        instruction = _expand_instruction(written_instruction, document, window)
+        if isinstance(instruction, Refusal):
+            return instruction
+        slots = _read_values(template, instruction)
+        if isinstance(slots, Refusal):
+            return slots
+        answer = expand(written_answer, document, window)
+        if isinstance(answer, Refusal):
+            return answer
+        return self._check(answer) or Instantiated(instruction, answer.text, slots, answer.excerpts, answer.share)
+
+    def _check(self, answer: Expansion) -> Refusal | None:
+        """The gates on an expanded answer."""
+        settings, length = self._settings, len(answer.text)
+        spans = sorted((excerpt.document_start, excerpt.document_end) for excerpt in answer.excerpts)
+        if markup := find_markup(answer.text):
+            return _malformed("leaked_markup", f"{markup} of the document would be in the answer")
+        if any(earlier_end > start for (_, earlier_end), (start, _) in pairwise(spans)):
+            return _malformed("repeated_excerpt", f"two of the excerpts {spans} have text in common")
+        if answer.share < settings.min_excerpt_share:
+            expected = f"expected {settings.min_excerpt_share:.2f} or more"
+            return Refusal("excerpt_share_low", f"{expected}, found {answer.share:.2f} in {answer.text[:200]!r}")
+        if length < settings.min_answer_characters:
+            expected = f"expected {settings.min_answer_characters} or more characters"
+            return Refusal("too_short", f"{expected}, found {length}: {answer.text!r}")
+        if length > settings.max_answer_characters:
+            expected = f"expected at most {settings.max_answer_characters} characters"
+            return Refusal("too_long", f"{expected}, found {length}")
+        return None
+
+
+def _expand_instruction(written: str, document: str, window: Span) -> str | Refusal:
+    """The instruction as text: models also fill slots with excerpts (paper 3.3)."""
+    if tag := SLOT_TAGS.search(written):
+        return _malformed("unresolved_slot", f"{tag.group()} in the instruction {written[:200]!r}")
+    expansion = expand(written, document, window)
+    if isinstance(expansion, Refusal):
+        return expansion
+    if markup := find_markup(expansion.text):
+        return _malformed("leaked_markup", f"{markup} of the document would be in the instruction")
+    return expansion.text
+
+
+def _read_values(template: str, instruction: str) -> tuple[str, ...] | Refusal:
+    values = read_slots(template, instruction)
+    if values is None:
+        return _malformed("instruction_not_from_template", f"{instruction[:200]!r} is not {template[:200]!r} filled in")
+    for value, description in zip(values, Template.parse(template).slots, strict=True):
+        if value.casefold() == description.strip().casefold():
+            return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
+    return tuple(values)
+
+
+def _leaked(text: str, tags: re.Pattern[str]) -> Refusal | None:
+    """A refusal when there is markup in `text` other than the given tags and those of excerpts."""
+    for found in MARKUP.finditer(text):
+        if not (EXCERPT_TAGS.fullmatch(found.group()) or tags.fullmatch(found.group())):
+            return _malformed("leaked_markup", f"{found.group()} in {text[:200]!r}")
+    return None
+
+
+def _malformed(reason: InstantiatorReason, detail: str) -> Refusal:
+    return Refusal(reason, detail, malformed=True)
