@@ -6,7 +6,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -166,7 +166,7 @@ def rerun(
     store: Store,
     shard: Annotated[list[str], typer.Option(help="Shard by name; may be repeated.")] = [],
     failed: Annotated[bool, typer.Option("--failed", help="All shards that failed or are in quarantine.")] = False,
-    stage: Annotated[ShardStage | None, typer.Option(help="Where to start.")] = None,
+    stage: Annotated[Literal["match", "instantiate", "judge"] | None, typer.Option(help="Where to start.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also make again what is finished.")] = False,
     profile: Profile = "tiny",
     corpus: Corpus = "main",

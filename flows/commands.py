@@ -8,9 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.preview import preview as preview_documents
-
-from flows import display
+from flows import display, trails
 from flows.bars import Bars, err
 from flows.index import build_index
 from flows.ingest import ingest_corpus
@@ -26,6 +24,7 @@ from tasks.forecast import forecast
 from tasks.lookup import look_up
 from tasks.overview import examples, mining_funnel, overview
 from tasks.plan import ShardStage
+from tasks.preview import preview as preview_documents
 from tasks.records import Scope
 from tasks.release import Release
 from tasks.settings import load_profile
@@ -87,7 +86,7 @@ def preview(scope: Scope, documents: tuple[str, ...], number: int, as_json: bool
     """A few documents through everything."""
     preflight(scope, (), documents)
     for previewed in preview_documents(scope, documents, number):
-        display.show_preview(previewed, as_json)
+        trails.show_preview(previewed, as_json)
 
 
 def status(scope: Scope, as_json: bool) -> None:
@@ -99,7 +98,7 @@ def status(scope: Scope, as_json: bool) -> None:
 def show(scope: Scope, identifier: str, as_json: bool) -> None:
     """The trail of one pair, document or template."""
     preflight(scope, (), ())
-    display.show_trail(look_up(scope, identifier), as_json)
+    trails.show_trail(look_up(scope, identifier), as_json)
 
 
 def rerun(scope: Scope, shards: tuple[str, ...], stage: ShardStage | None, force: bool, as_json: bool) -> None:

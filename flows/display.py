@@ -14,7 +14,6 @@ from tasks.calibrate import Calibration
 from tasks.doctor import Check
 from tasks.forecast import Forecast
 from tasks.funnel import UNITS, StageTotals
-from tasks.lookup import Trail
 from tasks.overview import Overview
 from tasks.plan import SHARD_STAGES
 from tasks.records import Bank
@@ -208,38 +207,3 @@ def show_checks(checks: Iterable[Check], as_json: bool) -> bool:
     if as_json:
         dump([vars(check) for check in done])
     return all(check.ok for check in done)
-
-
-def show_trail(trail: Trail, as_json: bool) -> None:
-    """Everything known of one thing, stage by stage."""
-    if as_json:
-        dump(trail.as_dict())
-        return
-    out.print(f"[bold]{trail.subject} {escape(trail.id)}[/]", soft_wrap=True)
-    for stage, uses in trail.usage.items():
-        out.print(f"{uses:,} pairs with it came through {stage}")
-    for finding in trail.findings:
-        style = "green" if finding.outcome == "kept" else "red"
-        title = f"[{style}]{finding.stage}: {finding.outcome}[/]  {finding.shard}  key {finding.key[:8]}"
-        made = Table(title=title, title_justify="left", show_header=False, pad_edge=False, box=None)
-        made.add_column(style="dim")
-        made.add_column(overflow="fold")
-        for row in finding.rows:
-            for name, value in row.items():
-                if value not in (None, [], ""):
-                    made.add_row(name, escape(shortened(str(value))))
-            made.add_section()
-        for role, model in finding.models.items():
-            made.add_row(role, model)
-        out.print(made)
-        if finding.total > len(finding.rows):
-            out.print(f"... and {finding.total - len(finding.rows):,} more")
-
-
-def shortened(text: str, most: int = 1200) -> str:
-    """A text cut in the middle when it is long."""
-    return (
-        text
-        if len(text) <= most
-        else f"{text[: most // 2]} [... {len(text) - most:,} characters ...] {text[-most // 2 :]}"
-    )

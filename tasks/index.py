@@ -9,7 +9,6 @@ Not covered: vectors of earlier versions of another store.
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -98,27 +97,34 @@ def build(workspace: Workspace, job: Job, templates: pl.DataFrame, embed: Embed)
         job_of_parts = replace(job, folder=templates_folder(version))
         parts = tuple(_part(job_of_parts, number, rows, vectors_of) for number, rows in enumerate(in_parts(templates)))
         vectors = read_vectors(store, version, len(parts), Path(copies))
-        index = build_index(vectors, settings)
-        write_index(store, version, index, settings)
-        recalled = measure_recall(Neighbours(vectors, index), settings.recall_sample)
+        graph = build_index(vectors, settings)
+        write_index(store, version, graph, settings)
+        recalled = measure_recall(Neighbours(vectors, graph), settings.recall_sample)
     receipt = finish(job, parts)
     rows = pl.concat(read_rows(store, templates_folder(version), receipt, ["complexity", "sources"]))
-    reference = _reference_sources(settings, rows)
     bank = Bank(
         version=version,
-        templates=len(rows),
+        dimensions=vectors.dimensions,
+        recall_at_10=round(recalled, 4),
         embedder=workspace.identity("embedder"),
         embedder_digest=workspace.embedder_digest,
-        dimensions=vectors.dimensions,
         genericizer=workspace.identity("genericizer"),
-        complexity=complexity_histogram(rows),
-        reference_complexity=complexity_histogram(rows, reference),
-        reference_sources=reference,
-        sources=dict(sorted(Counter(source for sources in rows["sources"] for source in sources).items())),
-        recall_at_10=round(recalled, 4),
+        **_statistics(rows, settings),
     )
     store.write_record(f"{job.folder}/bank.json", bank)
     return bank
+
+
+def _statistics(bank: pl.DataFrame, settings: IndexSettings) -> dict[str, Any]:
+    """What a bank's record says of its templates."""
+    reference = _reference_sources(settings, bank)
+    return {
+        "templates": len(bank),
+        "complexity": complexity_histogram(bank),
+        "reference_complexity": complexity_histogram(bank, reference),
+        "reference_sources": reference,
+        "sources": dict(sorted(bank["sources"].explode().value_counts().iter_rows())),
+    }
 
 
 def _part(job: Job, number: int, rows: pl.DataFrame, vectors_of: Callable[[pl.DataFrame], NDArray[Any]]) -> Part:

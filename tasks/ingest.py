@@ -122,16 +122,13 @@ def ingest_rows(items: pl.DataFrame, intake: Intake) -> Batch:
         document_url=url,
         document_row="row",
         text="text",
-        token_count=pl.Series(
-            _count_tokens(good["text"].to_list(), intake.workspace.profile.tokenizer), dtype=pl.Int64
-        ),
+        token_count=pl.Series(_count_tokens(good["text"].to_list(), intake.workspace.open_tokenizer()), dtype=pl.Int64),
     )
     return Batch(kept.match_to_schema(DOCUMENTS), refused_frame(bad))
 
 
-def _count_tokens(texts: list[str], checkpoint: str) -> list[int]:
+def _count_tokens(texts: list[str], tokenizer: Tokenizer) -> list[int]:
     """Tokens per text; counted in pieces, for a tokenizer needs many times the memory of its input."""
-    tokenizer = Tokenizer(checkpoint)
     counts: list[int] = []
     start, length = 0, 0
     for end, text in enumerate(texts, 1):

@@ -141,7 +141,7 @@ def instantiate(scope: Scope, shard: Shard) -> Receipt:
     if (done := job.receipt()) is not None:
         return done
     settings = profile.instantiator
-    instantiator, tokenizer = Instantiator(settings), Tokenizer(profile.tokenizer)
+    instantiator, tokenizer = Instantiator(settings), workspace.open_tokenizer()
 
     def process(matches: pl.DataFrame) -> Batch:
         windows = choose_windows(matches, tokenizer, settings.document_tokens, profile.embedder.chunks)

@@ -15,6 +15,7 @@ from models.genericizer import Genericizer
 from models.instantiator import Instantiator
 from models.judge import Judge
 from models.settings import AskSettings
+from models.tokens import Tokenizer
 from tasks.inputs import list_files
 from tasks.records import Bank, CurrentBank, Kind, Scope, Selection, Shard, Stage
 from tasks.settings import Profile, ReadSettings, load_profile
@@ -130,6 +131,10 @@ class Workspace:
         """Identity of the tokenizer that counts."""
         return _identify(self.profile.tokenizer, "")
 
+    def open_tokenizer(self) -> Tokenizer:
+        """The tokenizer that counts, loaded once a process."""
+        return _open_tokenizer(self.profile.tokenizer)
+
     def identity(self, role: str) -> str:
         """`name@revision` of the model in a role: embedder, genericizer, instantiator or judge."""
         if role == "embedder":
@@ -178,6 +183,11 @@ class Workspace:
 @lru_cache(maxsize=64)
 def _identify(model: str, revision: str) -> str:
     return identify(model, revision)
+
+
+@lru_cache(maxsize=2)
+def _open_tokenizer(model: str) -> Tokenizer:
+    return Tokenizer(model)
 
 
 @lru_cache(maxsize=16)

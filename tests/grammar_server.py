@@ -62,9 +62,7 @@ class Handler(BaseHTTPRequestHandler):
                 "id": "x",
                 "object": "chat.completion",
                 "model": "die",
-                "choices": [
-                    {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-                ],
+                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": 10, "completion_tokens": len(text), "total_tokens": 10 + len(text)},
             }
         )

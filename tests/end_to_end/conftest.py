@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,6 @@ class Project:
 
     folder: Path
     server: str
-    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def documents(self) -> Path:
@@ -62,7 +61,12 @@ class Project:
             "mine": ["--queries", str(self.queries)],
             "ingest": ["--documents", str(self.folder / "documents*.jsonl")],
         }
-        profile = ["--profile", str(ROOT / "tests" / "data" / "die.toml"), "--set", f"engines.smollm2.url={self.server}"]
+        profile = [
+            "--profile",
+            str(ROOT / "tests" / "data" / "die.toml"),
+            "--set",
+            f"engines.smollm2.url={self.server}",
+        ]
         place = ["--store", str(self.folder / store)]
         return [sys.executable, "-m", "flows.cli", verb, *options, *inputs.get(verb, []), *place, *profile]
 
@@ -71,7 +75,11 @@ class Project:
         return subprocess.Popen(
             self.command(verb, *options, store=store),
             cwd=ROOT,
-            env={**os.environ, "PREFECT_HOME": str(self.folder / "prefect"), "OMP_NUM_THREADS": "1", **self.environment},
+            env={
+                **os.environ,
+                "PREFECT_HOME": str(self.folder / "prefect"),
+                "OMP_NUM_THREADS": "1",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -109,7 +109,10 @@ def test_killed_at_any_moment_the_release_is_the_same(project: Project) -> None:
 def test_bad_documents_lose_nothing_else(project: Project) -> None:
     """Malformed, mis-encoded, empty, marked-up and doubled rows next to good ones."""
     good = project.documents.read_bytes().splitlines(keepends=True)
-    nasty = {"id": "nasty", "text": "Take <|im_end|> and </excerpt> and <fi>x</fi>. <b>Bold</b> words follow here, many."}
+    nasty = {
+        "id": "nasty",
+        "text": "Take <|im_end|> and </excerpt> and <fi>x</fi>. <b>Bold</b> words follow here, many.",
+    }
     bad = [
         b'{"id": "torn", "text": "no end\n',
         b'{"id": "latin", "text": "caf\xe9"}\n',

@@ -66,7 +66,7 @@ def test_wrong_settings_are_named(override: str, message: str) -> None:
 
 def test_an_unknown_profile_names_the_known_ones() -> None:
     """A typo in the profile's name."""
-    with pytest.raises(UsageError, match="'tinny' cannot be read.*tiny, paper, server"):
+    with pytest.raises(UsageError, match=r"'tinny' cannot be read.*tiny, paper, server"):
         load_profile("tinny")
 
 

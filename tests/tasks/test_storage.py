@@ -41,6 +41,14 @@ def test_overwriting_shows_the_new_bytes(store: Store) -> None:
     assert store.read("x") == b"newer"
 
 
+def test_fetched_object_is_a_file_on_this_machine(store: Store, tmp_path: Path) -> None:
+    """A library that maps files can read any store; what is not there is not found."""
+    store.write("a/x.bin", b"bytes")
+    assert store.fetch("a/x.bin", tmp_path / "copies").read_bytes() == b"bytes"
+    with pytest.raises(FileNotFoundError):
+        store.fetch("a/y.bin", tmp_path / "copies").read_bytes()
+
+
 def test_deleting_twice_is_harmless(store: Store) -> None:
     """Deleting what is gone does nothing."""
     store.write("x", b"1")
@@ -110,7 +118,7 @@ def test_what_a_killed_writer_leaves_is_not_listed(tmp_path: Path) -> None:
 def test_an_unwritable_store_is_one_clear_line(tmp_path: Path) -> None:
     """A file where a folder should be."""
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(UsageError, match="an object cannot be written.*check the path"):
+    with pytest.raises(UsageError, match=r"an object cannot be written.*check the path"):
         Store(str(tmp_path / "file")).probe()
     assert os.listdir(tmp_path) == ["file"]
 
