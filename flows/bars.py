@@ -5,8 +5,10 @@ error, so that results on standard output stay clean.
 """
 
 import time
+from dataclasses import dataclass
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -35,13 +37,28 @@ class RateColumn(ProgressColumn):
         return Text(f"{speed:,.1f}/s" if speed else "-", style="cyan")
 
 
+@dataclass
+class Bar:
+    """The bar of a running stage."""
+
+    id: TaskID
+    started: float
+    rows: int = 0
+    failures: int = 0
+
+
 class Bars:
-    """A progress listener: one bar a stage, live on a terminal, one plain line a stage elsewhere."""
+    """A progress listener: one bar a stage, live on a terminal, one plain line a stage elsewhere.
+
+    What fails is told at once, in a line of its own.
+    """
 
     def __init__(self) -> None:
-        self._tasks: dict[Stage, TaskID] = {}
-        self._started: dict[Stage, float] = {}
-        self._rows: dict[Stage, int] = {}
+        self.rows_done = 0
+        """Input rows of all stages together."""
+        self.failures = 0
+        """Files and shards that failed, over all stages."""
+        self._running: dict[Stage, Bar] = {}
         self._progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<12}"),
@@ -61,34 +78,37 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    @property
-    def rows_done(self) -> int:
-        """Input rows of all stages together."""
-        return sum(self._rows.values())
-
     def begin(self, stage: Stage, shards: int, rows: int) -> None:
-        """Open the stage's bar, or make it longer."""
-        if not shards:
-            return
-        self._started.setdefault(stage, time.monotonic())
-        self._rows.setdefault(stage, 0)
-        if stage in self._tasks:
-            total = (self._progress.tasks[self._tasks[stage]].total or 0) + rows
-            self._progress.update(self._tasks[stage], total=total or None)
-        else:
-            self._tasks[stage] = self._progress.add_task(stage, total=rows or None)
+        """Open a bar; `rows` is 0 where nobody knows their number yet."""
+        if shards:
+            self._running[stage] = Bar(self._progress.add_task(stage, total=rows or None), time.monotonic())
 
     def advance(self, stage: Stage, rows: int) -> None:
         """Move the bar."""
-        if stage in self._tasks:
-            self._rows[stage] += rows
-            self._progress.advance(self._tasks[stage], rows)
+        if stage in self._running:
+            self.rows_done += rows
+            self._running[stage].rows += rows
+            self._progress.advance(self._running[stage].id, rows)
+
+    def fail(self, stage: Stage, name: str, error: BaseException) -> None:
+        """Print what failed and why."""
+        self.failures += 1
+        if stage in self._running:
+            self._running[stage].failures += 1
+        err.print(f"[red]{stage} of {escape(name)}[/]: {type(error).__name__}: {escape(str(error))}", soft_wrap=True)
 
     def end(self, stage: Stage) -> None:
-        """Close the bar, or print the line."""
-        if stage not in self._tasks:
+        """Close the bar, or print the line; a stage that found nothing to do leaves no trace."""
+        bar = self._running.pop(stage, None)
+        if bar is None:
             return
-        rows, seconds = self._rows[stage], time.monotonic() - self._started[stage]
-        self._progress.update(self._tasks[stage], total=rows or 1, completed=rows or 1)
-        if not err.is_terminal:
-            err.print(f"{stage:<12} {rows:>9,} rows {seconds:>8.1f} s {rows / max(seconds, 1e-9):>9.1f} rows/s")
+        if bar.failures:
+            self._progress.stop_task(bar.id)
+        elif bar.rows:
+            self._progress.update(bar.id, total=bar.rows)
+        else:
+            self._progress.remove_task(bar.id)
+        if bar.rows and not err.is_terminal:
+            seconds = time.monotonic() - bar.started
+            rate = bar.rows / max(seconds, 1e-9)
+            err.print(f"{stage:<12} {bar.rows:>9,} rows {seconds:>8.1f} s {rate:>9.1f} rows/s")

@@ -1,6 +1,7 @@
 """The command `fineinstructions`: one verb per stage, and what an operator needs around them.
 
-Exit codes: 0 all went well, 1 some shards failed, 2 bad usage or settings, 130 interrupted.
+Exit codes: 0 all went well, 1 some files or shards failed or are in quarantine, 2 bad usage or settings,
+130 interrupted.
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
@@ -12,6 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from tasks.records import Scope
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -178,21 +181,29 @@ def rerun(
 
     if failed == bool(shard):
         raise typer.BadParameter("give either --failed or --shard NAME")
+    if force and failed:
+        raise typer.BadParameter("--force drops finished results, so it needs the shards by name: --shard NAME")
     commands.rerun(_scope(store, corpus, profile, settings), tuple(shard), stage, force, json)
 
 
 @app.command()
 def calibrate(
-    labels: Annotated[str, typer.Option(help="jsonl of document, compatible_document_description, compatible.")],
+    labels: Annotated[str, typer.Option(help="jsonl of document, compatible_document_description, compatible.")] = "",
+    store: Annotated[
+        str, typer.Option(help="Without labels: a store whose instantiator decided, by null or not.")
+    ] = "",
     precision: Annotated[float, typer.Option(min=0, max=1, help="Share of matches that shall be compatible.")] = 0.5,
     profile: Profile = "tiny",
+    corpus: Corpus = "main",
     settings: Set = [],
     json: Json = False,
 ) -> None:
     """The match threshold of the profile's embedder at a target precision."""
     from flows import commands
 
-    commands.calibrate(labels, profile, tuple(settings), precision, json)
+    if bool(labels) == bool(store):
+        raise typer.BadParameter("give either --labels FILE or --store URL")
+    commands.calibrate(_scope(store or "memory://calibrate", corpus, profile, settings), labels, precision, json)
 
 
 @app.command()
@@ -232,9 +243,11 @@ def main() -> None:
     except FineInstructionsError as error:
         sys.stderr.write(f"fineinstructions: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer keeps the interruption to itself and ends with this code.
+        if end.code == INTERRUPTED:
+            sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
+        raise
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What the commands do: check, run a flow, show the result. One function per command of `flows.cli`.
 
-Checks that cost nothing come before anything is started, and raise `UsageError`. A command whose shards did not all
-come through shows what it has and ends with exit code 1.
+Checks that cost nothing come before anything is started, and raise `UsageError`. A command shows what it has and ends
+with exit code 1 when something failed on its way, or when shards of the corpus stand failed or in quarantine.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from flows import display, trails
@@ -17,15 +17,17 @@ from flows.release import publish_release
 from flows.rerun import rerun_shards
 from flows.run import run as run_flow
 from flows.states import settled
+from models.errors import ShardError, UsageError
 from tasks import progress
 from tasks.calibrate import calibrate as pick_threshold
 from tasks.doctor import examine, preflight
 from tasks.forecast import forecast
 from tasks.lookup import look_up
+from tasks.outcomes import calibrate_on_outcomes
 from tasks.overview import examples, mining_funnel, overview
-from tasks.plan import ShardStage
+from tasks.plan import ShardStage, stuck_shards
 from tasks.preview import preview as preview_documents
-from tasks.records import Scope
+from tasks.records import Scope, Shard
 from tasks.release import Release
 from tasks.settings import load_profile
 
@@ -37,9 +39,10 @@ def run(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], name
     preflight(scope, queries, documents)
     with _bars() as bars:
         made, complete = run_flow(scope, queries, documents, name)
-    if not bars.rows_done:
+    if complete and not bars.rows_done:
         err.print("Nothing was pending.")
-    _show_release(scope, made, complete, as_json)
+    _show_release(scope, made, as_json)
+    _end(complete, stuck_shards(scope))
 
 
 def mine(scope: Scope, queries: tuple[str, ...], as_json: bool) -> None:
@@ -64,8 +67,9 @@ def ingest(scope: Scope, documents: tuple[str, ...], as_json: bool) -> None:
     preflight(scope, (), documents)
     with _bars():
         complete = settled(ingest_corpus(scope, documents, return_state=True))
-    display.show_funnel(overview(scope).funnel, as_json)
-    _end(complete)
+    seen = overview(scope)
+    display.show_funnel(seen.funnel, as_json)
+    _end(complete, seen.board.stuck)
 
 
 def release(scope: Scope, name: str, as_json: bool) -> None:
@@ -73,7 +77,8 @@ def release(scope: Scope, name: str, as_json: bool) -> None:
     preflight(scope, (), ())
     with _bars():
         made = publish_release(scope, name)
-    _show_release(scope, made, True, as_json)
+    _show_release(scope, made, as_json)
+    _end(True, stuck_shards(scope))
 
 
 def plan(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], as_json: bool) -> None:
@@ -85,8 +90,7 @@ def plan(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], as_
 def preview(scope: Scope, documents: tuple[str, ...], number: int, as_json: bool) -> None:
     """A few documents through everything."""
     preflight(scope, (), documents)
-    for previewed in preview_documents(scope, documents, number):
-        trails.show_preview(previewed, as_json)
+    trails.show_previews(preview_documents(scope, documents, number), as_json)
 
 
 def status(scope: Scope, as_json: bool) -> None:
@@ -104,34 +108,59 @@ def show(scope: Scope, identifier: str, as_json: bool) -> None:
 def rerun(scope: Scope, shards: tuple[str, ...], stage: ShardStage | None, force: bool, as_json: bool) -> None:
     """Chosen shards again."""
     preflight(scope, (), ())
-    with _bars():
+    with _bars() as bars:
         complete = settled(rerun_shards(scope, shards, (stage,) if stage else (), force, return_state=True))
-    display.show_overview(overview(scope), as_json)
-    _end(complete)
+    if complete and not bars.rows_done:
+        err.print("Nothing was pending; --force with --shard NAME makes again what is finished.")
+    seen = overview(scope)
+    display.show_overview(seen, as_json)
+    _end(complete, seen.board.stuck)
 
 
-def calibrate(labels: str, profile: str, overrides: tuple[str, ...], precision: float, as_json: bool) -> None:
+def calibrate(scope: Scope, labels: str, precision: float, as_json: bool) -> None:
     """The match threshold at a target precision."""
-    display.show_calibration(pick_threshold(labels, load_profile(profile, overrides), precision), as_json)
+    if labels:
+        found = pick_threshold(labels, load_profile(scope.profile, scope.overrides), precision)
+    else:
+        found = calibrate_on_outcomes(scope, precision)
+    display.show_calibration(found, as_json)
 
 
 def doctor(scope: Scope, as_json: bool) -> None:
     """Every check, one line each."""
-    _end(display.show_checks(examine(scope), as_json))
+    if not display.show_checks(examine(scope), as_json):
+        sys.exit(SOME_FAILED)
 
 
-def _show_release(scope: Scope, made: Release, complete: bool, as_json: bool) -> None:
+def _show_release(scope: Scope, made: Release, as_json: bool) -> None:
     display.show_release(made, examples(scope, made, 3), scope.store, as_json)
-    _end(complete)
 
 
 @contextmanager
 def _bars() -> Iterator[Bars]:
+    """Bars while something runs.
+
+    Raises:
+        ShardError: instead of a `UsageError`, when what failed before left nothing to go on with.
+    """
     with Bars() as bars, progress.listening(bars):
-        yield bars
+        try:
+            yield bars
+        except UsageError as error:
+            if bars.failures:
+                raise ShardError(str(error)) from error
+            raise
 
 
-def _end(complete: bool) -> None:
-    if not complete:
-        err.print("Some shards failed; `fineinstructions status` says which and why.")
+def _end(complete: bool, stuck: Sequence[Shard] = ()) -> None:
+    """End the command, with exit code 1 when something failed."""
+    if stuck:
+        err.print(
+            f"{len(stuck):,} shards failed or are in quarantine: `fineinstructions status` says which and why, "
+            "`fineinstructions rerun --failed` tries them all again.",
+            soft_wrap=True,
+        )
+    elif not complete:
+        err.print("Some of it failed, as said above; the same command tries that again.", soft_wrap=True)
+    if stuck or not complete:
         sys.exit(SOME_FAILED)

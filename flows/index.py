@@ -5,6 +5,7 @@ from prefect import flow
 from tasks import progress
 from tasks.index import index
 from tasks.mine import mined_selections
+from tasks.plan import template_rows
 from tasks.records import Bank, Scope
 
 
@@ -16,7 +17,7 @@ def build_index(scope: Scope) -> Bank:
         scope: Store, corpus and profile.
     """
     selections = mined_selections(scope)
-    progress.begin("index", 1, sum(selection.rows for selection in selections))
+    progress.begin("index", 1, template_rows(scope, selections))
     bank = index(scope, selections)
     progress.end("index")
     return bank

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.reading import read_in
+from flows.states import report
 from tasks import progress
 from tasks.mine import mine, open_selections
 from tasks.plan import query_shards
@@ -22,9 +23,14 @@ def mine_templates(scope: Scope, queries: tuple[str, ...]) -> list[State[Any]]:
         queries: fsspec globs of query files.
     """
     states = read_in(scope, "queries", queries)
-    select(scope, query_shards(scope))
+    shards = query_shards(scope)
+    progress.begin("select", 1, sum(shard.rows for shard in shards))
+    select(scope, shards)
+    progress.end("select")
     selections = open_selections(scope)
     progress.begin("mine", len(selections), sum(selection.rows for selection in selections))
-    states += [mine(scope, selection, return_state=True) for selection in selections]
+    for selection in selections:
+        states.append(mine(scope, selection, return_state=True))
+        report("mine", selection.shard, states[-1])
     progress.end("mine")
     return states

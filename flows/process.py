@@ -5,7 +5,8 @@ from typing import Any
 from prefect import Task, flow
 from prefect.client.schemas.objects import State
 
-from flows.states import errors
+from flows.states import report
+from models.errors import UsageError
 from tasks.instantiate import instantiate
 from tasks.judge import judge
 from tasks.match import match
@@ -20,6 +21,8 @@ TASKS: dict[ShardStage, Task[[Scope, Shard], Receipt]] = {"match": match, "insta
 def process_shards(scope: Scope, stage: ShardStage, shards: tuple[str, ...]) -> list[State[Any]]:
     """Bring shards through one stage; the run fails when a shard does, after all others are done.
 
+    An error of usage is not counted against the shard and ends the run, for it would meet every other shard too.
+
     Args:
         scope: Store, corpus, profile and bank version.
         stage: match, instantiate or judge.
@@ -28,7 +31,9 @@ def process_shards(scope: Scope, stage: ShardStage, shards: tuple[str, ...]) -> 
     states: list[State[Any]] = []
     for shard in find_shards(scope, shards):
         state = TASKS[stage](scope, shard, return_state=True)
-        for error in errors(state):
-            note_failure(scope, stage, shard, error)
         states.append(state)
+        for error in report(stage, shard.name, state):
+            if isinstance(error, UsageError):
+                raise error
+            note_failure(scope, stage, shard, error)
     return states

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
+from flows.states import report
 from tasks import progress
 from tasks.ingest import ingest, record_corpus, unread_files
 from tasks.records import Kind, Scope
@@ -13,7 +14,10 @@ def read_in(scope: Scope, kind: Kind, urls: tuple[str, ...]) -> list[State[Any]]
     """Read all files that the store does not have yet, then record what the corpus consists of now."""
     files = unread_files(scope, kind, urls)
     progress.begin("ingest", len(files), 0)
-    states = [ingest(scope, kind, file, return_state=True) for file in files]
+    states: list[State[Any]] = []
+    for file in files:
+        states.append(ingest(scope, kind, file, return_state=True))
+        report("ingest", file.url, states[-1])
     progress.end("ingest")
     record_corpus(scope, kind, urls)
     return states

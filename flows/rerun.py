@@ -17,7 +17,7 @@ from tasks.rerun import reset
 def rerun_shards(
     scope: Scope, shards: tuple[str, ...] = (), stages: tuple[ShardStage, ...] = (), force: bool = False
 ) -> list[State[Any]]:
-    """Do shards again, from the first of the stages on.
+    """Do shards again, from the first of the stages on; a named one that is merely pending is done too.
 
     Args:
         scope: Store, corpus and profile.
@@ -27,5 +27,5 @@ def rerun_shards(
     """
     pinned = scope.with_bank(current_bank(scope).version)
     reopened = reset(pinned, stages[0] if stages else None, shards, force)
-    states = dispatch_stages(pinned, frozenset(reopened))
-    return states or [Completed(message=f"{len(reopened)} shards were reopened, none was pending")]
+    states = dispatch_stages(pinned, frozenset(shards or reopened))
+    return states or [Completed(message="nothing was pending; finished shards are done again by force only")]

@@ -1,5 +1,7 @@
 """What `show` and `preview` print: everything known of one thing, and a few documents' whole way."""
 
+from collections.abc import Iterable
+
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
@@ -45,11 +47,17 @@ def shortened(text: str, most: int = 1200) -> str:
     )
 
 
-def show_preview(document: PreviewedDocument, as_json: bool) -> None:
-    """One document, its templates, and for each of them prompt, raw completion, pair or reason, and verdict."""
+def show_previews(documents: Iterable[PreviewedDocument], as_json: bool) -> None:
+    """Some documents' whole way: for people one after the other, as each is ready; for machines one list."""
     if as_json:
-        dump(document.model_dump(mode="json"))
+        dump([document.model_dump(mode="json") for document in documents])
         return
+    for document in documents:
+        _show_preview(document)
+
+
+def _show_preview(document: PreviewedDocument) -> None:
+    """One document, its templates, and for each of them prompt, raw completion, pair or reason, and verdict."""
     facts = f"{document.token_count:,} tokens, row {document.document_row} of {document.document_url}"
     out.rule(f"[bold]{escape(document.document_id)}[/]  {escape(facts)}", align="left")
     out.print(Text(shortened(document.text, 600), style="dim"))

@@ -60,7 +60,7 @@ def ask(
         if not attempt.malformed:
             return
         before = {answer.id: answer for _, answer in attempt.malformed}
-        again = [_asked_again(request, number - 1) for request, _ in attempt.malformed]
+        again = [_asked_again(request) for request, _ in attempt.malformed]
         attempt = _Attempt[ValueT](engine, read, number)
         yield from attempt.answers(again, last=number == re_asks + 1, before=before)
 
@@ -106,7 +106,7 @@ class _Attempt(Generic[ValueT]):
         )
 
 
-def _asked_again(request: Request, times: int) -> Request:
+def _asked_again(request: Request) -> Request:
     sampling = request.sampling
-    changed = {"seed": sampling.seed + times, "temperature": max(sampling.temperature, RE_ASK_TEMPERATURE)}
+    changed = {"seed": sampling.seed + 1, "temperature": max(sampling.temperature, RE_ASK_TEMPERATURE)}
     return replace(request, sampling=sampling.model_copy(update=changed))

@@ -45,7 +45,7 @@ SILENT = 16
 LONGEST_PAUSE_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 600.0
 CONNECTIONS_PER_CLIENT = 16
-"""httpx walks through all of a client's connections for each request; with thousands in one it would do nothing else."""
+"""httpx walks through all of a client's connections for each request, so that thousands must not share one client."""
 
 
 class ServerEngine:

@@ -10,17 +10,19 @@ of the errors below; any other exception of vLLM means that the engine is gone: 
     decoding_failed   decoding broke off, for example because the grammar allowed no token
 
 On a CPU the engine's core runs in this process: it starts in half the time, uses all cores, and a killed process leaves
-no orphan. On a GPU it is vLLM's own child process, whose end is the only sure way to give all memory back. Both can be
-overruled by `VLLM_ENABLE_V1_MULTIPROCESSING`. One thread at a time may use an engine; it need not be the main thread.
-Not covered: LoRA adapters (merge them), multimodal models.
+no orphan. On a GPU it is vLLM's own child process, whose end is the surest way to give all memory back; killed with -9,
+this process leaves that child behind. `VLLM_ENABLE_V1_MULTIPROCESSING` overrules both. One thread at a time may use an
+engine; it need not be the main thread. Not covered: LoRA adapters (merge them), multimodal models.
 """
 
 import gc
 import itertools
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from models.checkpoints import identify, resolve
@@ -50,9 +52,6 @@ class VLLMEngine:
         self._tokenizer = self._llm.get_tokenizer()
         self._serial = itertools.count()
         self._in_flight: dict[str, Request] = {}
-        if not getattr(self._tokenizer, "chat_template", None):
-            self.close()
-            raise UsageError(f"expected a chat model, {settings.model} has no chat template; use an instruct model")
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield one completion per request, as they finish; stopping early aborts what is in flight.
@@ -154,6 +153,8 @@ class VLLMEngine:
 def _start(settings: VLLMSettings) -> Any:
     """Load the model and return vLLM's `LLMEngine`."""
     folder = resolve(settings.model, settings.revision)
+    if not _has_chat_template(folder):
+        raise UsageError(f"expected a chat model, {settings.model} has no chat template; use an instruct model")
     # vLLM sets up its logging when it is imported, and adds an allocator to LD_PRELOAD that only its children want.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
@@ -183,6 +184,13 @@ def _start(settings: VLLMSettings) -> Any:
             os.environ["LD_PRELOAD"] = preload
 
 
+def _has_chat_template(folder: Path) -> bool:
+    if any(folder.glob("chat_template*")):
+        return True
+    config = folder / "tokenizer_config.json"
+    return config.is_file() and "chat_template" in json.loads(config.read_text("utf-8"))
+
+
 def _arguments(settings: VLLMSettings, on_cpu: bool) -> dict[str, Any]:
     from vllm.config import StructuredOutputsConfig
 
@@ -191,6 +199,8 @@ def _arguments(settings: VLLMSettings, on_cpu: bool) -> dict[str, Any]:
         "max_model_len": settings.max_model_len,
         "max_num_seqs": settings.max_in_flight,
         "enable_prefix_caching": True,
+        # The least that CPU attention takes: prompts share a few hundred tokens, and only whole blocks are cached.
+        "block_size": 32 if on_cpu else None,
         "structured_outputs_config": StructuredOutputsConfig(backend="guidance"),
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,

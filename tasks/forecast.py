@@ -1,26 +1,30 @@
 """What a run would do and cost, from what is pending and the rates of earlier receipts; spends nothing.
 
 Rows are known where a stage is done and expected where it is not, with the yield seen so far. Rates are those of the
-latest receipts of any key, so a changed setting does not make them unknown; they are only as good as its likeness.
+finished shards or, before there are any, of receipts of other keys, so a changed setting does not make them unknown;
+they are only as good as its likeness. New queries, and a bank that is missing or of another embedder, mean a new bank,
+under which every shard has everything to do. Shards in quarantine are left out, as a run leaves them out.
 Not covered: files that are not read yet, whose rows nobody knows, and the mining of queries.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import UsageError
 from tasks.ingest import unread_files
-from tasks.plan import SHARD_STAGES, Board, ShardStage, document_shards, receipts, survey
+from tasks.plan import SHARD_STAGES, Board, ShardStage, document_shards, receipts, survey, untouched
 from tasks.records import InputFile, Receipt, Scope, Shard
 from tasks.workspace import Workspace, open_workspace
 
 SAMPLE = 100
-"""Receipts that an estimate reads per stage."""
+"""Receipts of other keys that an estimate reads per stage."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What earlier receipts of a stage say, of whatever key: per input row."""
+    """What receipts of a stage say: rows made, seconds and tokens per input row."""
 
     rows_made: float
     seconds: float
@@ -38,9 +42,9 @@ class Estimate:
     seconds: float | None
 
 
-def rate(workspace: Workspace, board: Board, stage: ShardStage) -> Rate | None:
-    """The rate of the latest receipts of a stage; None when there are none with rows."""
-    past = workspace.store.read_records(list(board.past[stage][-SAMPLE:]), Receipt)
+def rate(found: Iterable[Receipt]) -> Rate | None:
+    """The rate of some receipts of one stage; None when they have no input rows."""
+    past = list(found)
     rows_in = sum(receipt.counts.rows_in for receipt in past)
     if not rows_in:
         return None
@@ -55,26 +59,31 @@ def rate(workspace: Workspace, board: Board, stage: ShardStage) -> Rate | None:
 def estimate(workspace: Workspace, board: Board) -> list[Estimate]:
     """What a run would do and cost: rows that are known where a stage is done, expected ones where it is not."""
     expected = {shard.name: float(shard.rows) for shard in board.shards}
+    quarantined: set[str] = set()
     result = []
     for stage in SHARD_STAGES:
-        found, made = rate(workspace, board, stage), receipts(workspace, board, stage)
-        todo = board.in_state(stage, "pending", "failed", "waiting")
-        rows = sum(expected[shard.name] for shard in todo)
-        result.append(
-            Estimate(
-                stage=stage,
-                shards=len(todo),
-                rows=round(rows),
-                tokens=round(rows * found.tokens) if found else None,
-                seconds=rows * found.seconds if found else None,
-            )
-        )
+        made = receipts(workspace, board, stage)
+        found = rate(made.values()) or rate(workspace.store.read_records(list(board.past[stage][-SAMPLE:]), Receipt))
+        quarantined |= {shard.name for shard in board.in_state(stage, "quarantined")}
+        left = [shard.name for shard in board.in_state(stage, "pending", "failed", "waiting")]
+        result.append(_estimate(stage, [expected[name] for name in left if name not in quarantined], found))
         default = workspace.profile.match.templates_per_document if stage == "match" else 1
         per_row = found.rows_made if found else default
         expected = {
             name: float(made[name].rows) if name in made else rows_in * per_row for name, rows_in in expected.items()
         }
     return result
+
+
+def _estimate(stage: ShardStage, rows_of_shards: list[float], found: Rate | None) -> Estimate:
+    rows = sum(rows_of_shards)
+    return Estimate(
+        stage=stage,
+        shards=len(rows_of_shards),
+        rows=round(rows),
+        tokens=round(rows * found.tokens) if found else None,
+        seconds=rows * found.seconds if found else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -113,8 +122,15 @@ def forecast(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...])
     unread = (tuple(unread_files(scope, "queries", queries)), tuple(unread_files(scope, "documents", documents)))
     try:
         shards = document_shards(scope)
-        stages = tuple(estimate(workspace, survey(workspace, shards)))
     except UsageError:
-        # Nothing read, or no bank yet: there is no stage whose work could be told.
-        shards, stages = (), ()
-    return Forecast(*unread, shards, stages)
+        # Nothing of this corpus was read yet: there is no shard whose work could be told.
+        return Forecast(*unread, (), ())
+    board = _board(workspace, shards, new_bank=bool(unread[0]))
+    return Forecast(*unread, shards, tuple(estimate(workspace, board)))
+
+
+def _board(workspace: Workspace, shards: tuple[Shard, ...], new_bank: bool) -> Board:
+    if not new_bank:
+        with suppress(UsageError):
+            return survey(workspace, shards)
+    return untouched(workspace, shards)

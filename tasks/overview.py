@@ -10,10 +10,10 @@ import polars as pl
 
 from models.errors import ShardError
 from tasks.funnel import StageTotals, Step, funnel
-from tasks.mine import mined_selections
-from tasks.plan import SHARD_STAGES, Board, document_shards, query_shards, read_failures, receipts, survey
+from tasks.plan import SHARD_STAGES, Board, document_shards, latest_failures, query_shards, receipts, survey
 from tasks.records import Failure, Receipt, Scope
 from tasks.released import Release
+from tasks.select import selections
 from tasks.trail import follow_bank
 from tasks.work import read_rows
 from tasks.workspace import Workspace, open_workspace
@@ -46,9 +46,9 @@ def overview(scope: Scope) -> Overview:
     Raises:
         UsageError: when the store has no bank or no documents of this corpus yet.
     """
-    workspace = open_workspace(scope)
+    workspace = open_workspace(scope).pinned()
     board = survey(workspace, document_shards(scope))
-    return Overview(board, funnel(_receipts(workspace, board)), tuple(_failures(workspace, board)))
+    return Overview(board, funnel(_receipts(workspace, board)), tuple(latest_failures(workspace, board)))
 
 
 def _receipts(workspace: Workspace, board: Board) -> dict[Step, list[Receipt]]:
@@ -60,40 +60,50 @@ def _receipts(workspace: Workspace, board: Board) -> dict[Step, list[Receipt]]:
     return found
 
 
-def _failures(workspace: Workspace, board: Board) -> list[Failure]:
-    return [
-        read_failures(workspace, board, stage, shard.name)[-1]
-        for stage in SHARD_STAGES
-        for shard in board.in_state(stage, "failed", "quarantined")
-    ]
-
-
 def mining_funnel(scope: Scope) -> tuple[StageTotals, ...]:
-    """The totals of reading, selecting and mining the queries of a corpus as it is now."""
+    """The totals of reading, selecting and mining the queries of a corpus as it is now.
+
+    Raises:
+        UsageError: when no queries have been read.
+        FileNotFoundError: when they have not been selected.
+    """
     workspace, shards = open_workspace(scope), query_shards(scope)
-    selected = workspace.select_job(shards)
-    names = [workspace.ingest_job("queries", shard.name, shard.key).receipt_name for shard in shards]
-    mined = [workspace.mine_job(selection).receipt_name for selection in mined_selections(scope)]
+    selected = workspace.store.read_record(workspace.select_job(shards).receipt_name, Receipt)
+    read = [workspace.ingest_job("queries", shard.name, shard.key).receipt_name for shard in shards]
+    written = set(workspace.store.find(workspace.corpus_folder("queries")))
+    mined = [workspace.mine_job(selection).receipt_name for selection in selections(workspace, shards, selected)]
     return funnel(
         {
-            "ingest queries": workspace.store.read_records(names, Receipt),
-            "select": workspace.store.read_records([selected.receipt_name], Receipt),
-            "mine": workspace.store.read_records(mined, Receipt),
+            "ingest queries": workspace.store.read_records(read, Receipt),
+            "select": [selected],
+            "mine": workspace.store.read_records([name for name in mined if name in written], Receipt),
         }
     )
 
 
 def examples(scope: Scope, release: Release, number: int) -> list[tuple[dict[str, Any], str]]:
-    """Pairs of a release, the best judged first, each of another document and template, with the document's text."""
+    """Pairs of a release with their documents' texts, the best judged first.
+
+    They are of different documents and templates as far as there are enough.
+    """
     workspace = open_workspace(scope)
     pairs = workspace.store.read_frame(f"{release.folder}/{release.files[0].name}")
-    best = (
-        pairs.sort("judge_score", "pair_id", descending=[True, False])
-        .unique("document_id", keep="first", maintain_order=True)
-        .unique("template_id", keep="first", maintain_order=True)
-        .head(number)
-    )
-    return [(pair, _document(workspace, pair)) for pair in best.iter_rows(named=True)]
+    best = pairs.sort("judge_score", "pair_id", descending=[True, False])
+    chosen = best[_varied(best, number)]
+    return [(pair, _document(workspace, pair)) for pair in chosen.iter_rows(named=True)]
+
+
+def _varied(pairs: pl.DataFrame, number: int) -> list[int]:
+    """Places of up to `number` pairs: first those that share neither document nor template with an earlier one."""
+    seen: set[tuple[str, str]] = set()
+    fresh: list[int] = []
+    for place, (document, template) in enumerate(pairs.select("document_id", "template_id").iter_rows()):
+        of = {("document", document), ("template", template)}
+        if not of & seen:
+            seen |= of
+            fresh.append(place)
+    others = sorted(set(range(len(pairs))) - set(fresh))
+    return sorted([*fresh, *others][:number])
 
 
 def _document(workspace: Workspace, pair: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from tasks.records import Stage
 
 
 class Listener(Protocol):
-    """Hears of every finished part."""
+    """Hears of every finished part and of everything that failed."""
 
     def begin(self, stage: Stage, shards: int, rows: int) -> None:
         """A stage starts on `shards` pending shards with `rows` input rows."""
@@ -16,6 +16,10 @@ class Listener(Protocol):
 
     def advance(self, stage: Stage, rows: int) -> None:
         """`rows` more input rows are done."""
+        ...
+
+    def fail(self, stage: Stage, name: str, error: BaseException) -> None:
+        """The stage failed on the shard or file of this name; it goes on with the others."""
         ...
 
     def end(self, stage: Stage) -> None:
@@ -46,6 +50,12 @@ def advance(stage: Stage, rows: int) -> None:
     """Some rows are done."""
     for listener in _listeners:
         listener.advance(stage, rows)
+
+
+def fail(stage: Stage, name: str, error: BaseException) -> None:
+    """A shard or file has failed."""
+    for listener in _listeners:
+        listener.fail(stage, name, error)
 
 
 def end(stage: Stage) -> None:

@@ -5,7 +5,7 @@ and the identity of the models. Keys are computed, not looked up, so what is pen
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from models.checkpoints import identify
@@ -14,7 +14,7 @@ from models.errors import UsageError
 from models.genericizer import Genericizer
 from models.instantiator import Instantiator
 from models.judge import Judge
-from models.settings import AskSettings
+from models.settings import AskSettings, GenericizerSettings, InstantiatorSettings, JudgeSettings
 from models.tokens import Tokenizer
 from tasks.inputs import list_files
 from tasks.records import Bank, CurrentBank, Kind, Scope, Selection, Shard, Stage
@@ -108,9 +108,10 @@ class Workspace:
         raise ValueError(f"{stage} does not work shard by shard on documents")
 
     def release_key(self, shards: tuple[Shard, ...]) -> str:
-        """Key of the release of these shards."""
+        """Key of the release of these shards; their sources are in it, for the data card tells of them."""
         inputs = tuple(self.judge_job(shard).key for shard in shards)
-        return self._key("release", inputs, self.profile.release.fingerprint(), self.tokenizer)
+        sources = [source.model_dump(mode="json") for source in dict.fromkeys(shard.file.source for shard in shards)]
+        return self._key("release", inputs, self.profile.release.fingerprint(), self.tokenizer, sources)
 
     @property
     def bank(self) -> Bank:
@@ -121,7 +122,15 @@ class Workspace:
         """
         return _bank(self.store, self.scope.bank, self.embedder_digest, self.identity("embedder"))
 
-    @property
+    def pinned(self) -> "Workspace":
+        """This workspace pinned to the bank that is current now, so that many keys need one look at the store.
+
+        Raises:
+            UsageError: as `bank`.
+        """
+        return open_workspace(self.scope.with_bank(self.bank.version))
+
+    @cached_property
     def embedder_digest(self) -> str:
         """Digest of everything that decides a vector."""
         return digest(self.identity("embedder"), self.profile.embedder.fingerprint())
@@ -152,14 +161,7 @@ class Workspace:
 
     def prompt_digest(self, role: str) -> str:
         """Digest of the prompt of an LLM role."""
-        profile = self.profile
-        match role:
-            case "genericizer":
-                return Genericizer(profile.genericizer).prompt_digest
-            case "instantiator":
-                return Instantiator(profile.instantiator).prompt_digest
-            case _:
-                return Judge(profile.judge).prompt_digest
+        return _prompt_digest(getattr(self.profile, role))
 
     def _engine_identity(self, name: str) -> str:
         engine = self.profile.engines[name]
@@ -183,6 +185,17 @@ class Workspace:
 @lru_cache(maxsize=64)
 def _identify(model: str, revision: str) -> str:
     return identify(model, revision)
+
+
+@lru_cache(maxsize=16)
+def _prompt_digest(settings: GenericizerSettings | InstantiatorSettings | JudgeSettings) -> str:
+    match settings:
+        case GenericizerSettings():
+            return Genericizer(settings).prompt_digest
+        case InstantiatorSettings():
+            return Instantiator(settings).prompt_digest
+        case JudgeSettings():
+            return Judge(settings).prompt_digest
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: stores on three protocols, and where the development data lies."""
+"""Fixtures shared by all tests: stores on three protocols, an LLM server, and where the development data lies."""
 
 import socket
 import subprocess
@@ -8,11 +8,13 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tasks.storage import Store
 
-SHARED = Path(__file__).parents[1].parent / "shared"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +87,21 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store(store_url: str) -> Store:
     """The store itself."""
     return Store(store_url)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """URL of a running grammar server."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.grammar_server", str(port), "0.02"], cwd=ROOT)
+    url = f"http://127.0.0.1:{port}/v1"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(f"{url}/models")
+            break
+        except httpx.ConnectError:
+            time.sleep(0.1)
+    yield url
+    process.terminate()
+    process.wait(10)

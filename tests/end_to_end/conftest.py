@@ -4,37 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-
-from tests.conftest import free_port
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "deployments" / "sample"
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """URL of a running grammar server."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.grammar_server", str(port), "0.02"], cwd=ROOT)
-    url = f"http://127.0.0.1:{port}/v1"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{url}/models")
-            break
-        except httpx.ConnectError:
-            time.sleep(0.1)
-    yield url
-    process.terminate()
-    process.wait(10)
 
 
 @dataclass

@@ -136,7 +136,7 @@ def test_a_corpus_in_which_nothing_matches_makes_an_empty_release_that_says_why(
     assert result["release"]["rows"] == 0
     assert data(project, result).schema == RELEASE
     card = project.folder / "store" / "releases" / result["release"]["name"] / "README.md"
-    assert "no_match" in card.read_text()
+    assert "None of 10 documents came through the stage match" in card.read_text()
 
 
 @pytest.mark.parametrize(

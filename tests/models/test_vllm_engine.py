@@ -47,7 +47,11 @@ def test_greedy_completion_is_the_same_again(engine: VLLMEngine) -> None:
 
 
 def test_invalid_grammar_harms_only_its_own_request(engine: VLLMEngine) -> None:
-    requests = [_request("good"), _request("bad", grammar="start: nowhere"), _request("also good", grammar='start: "yes"')]
+    requests = [
+        _request("good"),
+        _request("bad", grammar="start: nowhere"),
+        _request("also good", grammar='start: "yes"'),
+    ]
     completions = _by_id(engine.complete(requests))
     assert completions["bad"].error == "invalid_grammar"
     assert "nowhere" in completions["bad"].text
