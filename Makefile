@@ -14,7 +14,7 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps $(TORCH) -r $(LOCK)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps $(TORCH) -r $(LOCK)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
