@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := deployments/locks/cpu.txt
 STORE ?= demo-store
-# Tried last and not for long: where it cannot be reached, pip goes on with what its own configuration finds.
+# Nothing is compiled to bytecode that may never be imported.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
+# Where PyTorch's CPU builds are; if it cannot be reached, pip goes on with what its own configuration finds.
 TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 export DO_NOT_TRACK := 1
 
@@ -14,8 +16,9 @@ setup: $(VENV)/ready
 
 $(VENV)/ready: $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps $(TORCH) -r $(LOCK)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) $(TORCH) $$(grep '^torch==' $(LOCK))
+	$(INSTALL) --requirement $(LOCK)
+	$(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 demo: setup
