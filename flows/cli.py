@@ -7,6 +7,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -228,11 +229,21 @@ def _scope(store: str, corpus: str, profile: str, settings: list[str]) -> "Scope
         raise UsageError(f"corpus {corpus!r}: expected small letters, digits, - and _, at most 64") from error
 
 
+QUIET = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "TQDM_DISABLE": "1",
+}
+"""Environment for a terminal that shows our own progress and nobody else's; what the user has set stays."""
+
+
 def main() -> None:
-    """Entry point: settings that must be there before Prefect is imported, and errors as one clear line."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    """Entry point: a quiet terminal, and errors as one clear line."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
     from models.errors import FineInstructionsError, UsageError
 
     try:
@@ -243,11 +254,9 @@ def main() -> None:
     except FineInstructionsError as error:
         sys.stderr.write(f"fineinstructions: {error}\n")
         sys.exit(1)
-    except SystemExit as end:
-        # Typer keeps the interruption to itself and ends with this code.
-        if end.code == INTERRUPTED:
-            sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
-        raise
+    except KeyboardInterrupt:
+        sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -156,8 +156,8 @@ def _end(complete: bool, stuck: Sequence[Shard] = ()) -> None:
     """End the command, with exit code 1 when something failed."""
     if stuck:
         err.print(
-            f"{len(stuck):,} shards failed or are in quarantine: `fineinstructions status` says which and why, "
-            "`fineinstructions rerun --failed` tries them all again.",
+            f"Shards that failed or are in quarantine: {len(stuck):,}. `fineinstructions status` says which and why, "
+            "`fineinstructions rerun --failed` tries all of them again.",
             soft_wrap=True,
         )
     elif not complete:

@@ -23,9 +23,11 @@ DIE = Path(__file__).parents[1] / "data" / "die.toml"
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A real Prefect server for all tests of flows."""
-    with prefect_test_harness(server_startup_timeout=60):
-        yield
+    """A real Prefect server for all tests of flows; a busy machine needs its time to start one."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        with prefect_test_harness(server_startup_timeout=120):
+            yield
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def test_a_second_run_does_nothing_and_a_changed_file_redoes_exactly_its_shard(l
 
 def test_force_makes_a_finished_shard_again_from_the_stage_on(library: Library) -> None:
     """And without force nothing of it; a named shard that is merely pending is done too."""
-    bees, cats, _ = library.read()
+    bees, *_ = library.read()
     assert settled(rerun_shards(library.scope, (bees.name,), return_state=True))
     assert library.states() == [ALL, ("pending", "waiting", "waiting"), ("pending", "waiting", "waiting")]
     store, job = library.workspace.store, library.workspace.judge_job(bees)
