@@ -32,6 +32,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for(url: str, seconds: float = 120) -> None:
+    """Wait until something answers at a URL."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            httpx.get(url)
+            return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise TimeoutError(f"nothing answers at {url}")
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """A real S3 protocol server on this machine, with one bucket `bucket`."""
@@ -41,12 +53,7 @@ def s3_endpoint() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
+    wait_for(f"http://127.0.0.1:{port}")
     yield f"http://127.0.0.1:{port}"
     server.terminate()
     server.wait(10)
@@ -95,13 +102,7 @@ def server() -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-m", "tests.grammar_server", str(port), "0.02"], cwd=ROOT)
     url = f"http://127.0.0.1:{port}/v1"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            httpx.get(f"{url}/models")
-            break
-        except httpx.ConnectError:
-            time.sleep(0.1)
+    wait_for(f"{url}/models")
     yield url
     process.terminate()
     process.wait(10)

@@ -4,14 +4,35 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import free_port, wait_for
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "deployments" / "sample"
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real Prefect server with a database of its own."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+        env={**os.environ, "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "DO_NOT_TRACK": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}/api"
+    wait_for(f"{url}/health")
+    yield url
+    process.terminate()
+    process.wait(30)
 
 
 @dataclass
@@ -20,6 +41,8 @@ class Project:
 
     folder: Path
     server: str
+    prefect_api: str
+    """URL of the Prefect server; empty for one of the process's own."""
 
     @property
     def documents(self) -> Path:
@@ -47,16 +70,16 @@ class Project:
         place = ["--store", str(self.folder / store)]
         return [sys.executable, "-m", "flows.cli", verb, *options, *inputs.get(verb, []), *place, *profile]
 
+    def _environment(self) -> dict[str, str]:
+        home = {"PREFECT_HOME": str(self.folder / "prefect")}
+        return {**home, "PREFECT_API_URL": self.prefect_api} if self.prefect_api else home
+
     def start(self, verb: str, *options: str, store: str = "store") -> subprocess.Popen[str]:
         """Start a call and do not wait."""
         return subprocess.Popen(
             self.command(verb, *options, store=store),
             cwd=ROOT,
-            env={
-                **os.environ,
-                "PREFECT_HOME": str(self.folder / "prefect"),
-                "OMP_NUM_THREADS": "1",
-            },
+            env={**os.environ, **self._environment(), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -79,9 +102,9 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, server: str) -> Project:
+def project(tmp_path: Path, server: str, prefect_api: str) -> Project:
     """Ten documents and thirty queries of the sample."""
-    made = Project(tmp_path, server)
+    made = Project(tmp_path, server, prefect_api)
     made.documents.write_text("".join((SAMPLE / "documents.jsonl").open().readlines()[:10]))
     made.queries.write_text("".join((SAMPLE / "queries.jsonl").open().readlines()[:30]))
     return made
