@@ -254,9 +254,11 @@ def main() -> None:
     except FineInstructionsError as error:
         sys.stderr.write(f"fineinstructions: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
-        sys.exit(130)
+    except SystemExit as end:
+        # Typer keeps the interruption to itself and ends with this code.
+        if end.code == INTERRUPTED:
+            sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
+        raise
 
 
 if __name__ == "__main__":
