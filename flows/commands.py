@@ -16,6 +16,7 @@ from flows.mine import mine_templates
 from flows.release import publish_release
 from flows.rerun import rerun_shards
 from flows.run import run as run_flow
+from flows.server import start_server
 from flows.states import settled
 from models.errors import ShardError, UsageError
 from tasks import progress
@@ -143,6 +144,7 @@ def _bars() -> Iterator[Bars]:
     Raises:
         ShardError: instead of a `UsageError`, when what failed before left nothing to go on with.
     """
+    start_server()
     with Bars() as bars, progress.listening(bars):
         try:
             yield bars

@@ -2,6 +2,7 @@
 
 A part is published as `part-N.parquet`, `rejected-N.parquet` and, last, `part-N.json` with its counts: what has that
 record is never made again, what lacks it is made anew. A killed process therefore loses the part it was in.
+Where the size of parts has been changed in between, the parts from the first one of another size on are made anew.
 The receipt names all parts and is written when every part is there. Its counts are checked (`Counts`), so a row cannot
 get lost or doubled in silence.
 """
@@ -88,7 +89,7 @@ def run(job: Job, batches: Iterable[pl.DataFrame], process: Callable[[pl.DataFra
 
     Args:
         job: What to do and where.
-        batches: The input rows, cut in the same way every time.
+        batches: The input rows, in the same order every time.
         process: Makes one part of one batch; pure as far as the store is concerned.
 
     Returns:
@@ -119,15 +120,28 @@ def finish(job: Job, parts: tuple[Part, ...]) -> Receipt:
 
 
 def _part(job: Job, number: int, rows: pl.DataFrame, process: Callable[[pl.DataFrame], Batch]) -> Part:
-    record = f"{job.folder}/part-{number:05d}.json"
-    if job.store.exists(record):
-        part = job.store.read_record(record, Part)
-    else:
+    part = _made_part(job, number, len(rows))
+    if part is None:
         started = time.monotonic()
         batch = process(rows)
         part = publish(job, number, batch, len(rows), time.monotonic() - started)
     advance(job.stage, part.counts.rows_in)
     return part
+
+
+def _made_part(job: Job, number: int, rows_in: int) -> Part | None:
+    """The part that an earlier process made of these rows, if any; all before it were made of the rows before."""
+    record = f"{job.folder}/part-{number:05d}.json"
+    if not job.store.exists(record):
+        return None
+    part = job.store.read_record(record, Part)
+    if part.counts.rows_in == rows_in:
+        return part
+    later = [name for name in job.store.find(job.folder) if name.endswith(".json") and "/part-" in name]
+    # From the last to this one: a kill in between leaves this one, which is then found to differ again.
+    for name in reversed([name for name in later if name >= record]):
+        job.store.delete(name)
+    return None
 
 
 def publish(job: Job, number: int, batch: Batch, rows_in: int, seconds: float) -> Part:

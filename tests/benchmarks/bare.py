@@ -67,10 +67,11 @@ def exactly(tokens: int) -> Any:
 
 @dataclass(frozen=True)
 class Generated:
-    """One call of `generate`: seconds, and tokens per request in the order of the requests."""
+    """One call of `generate`: seconds, and tokens; those of the output per request, in the order of the requests."""
 
     seconds: float
-    prompt_tokens: tuple[int, ...]
+    prompt_tokens: int
+    cached_tokens: int
     output_tokens: tuple[int, ...]
 
 
@@ -82,7 +83,8 @@ def generate(bare: Any, asked: Sequence[dict[str, list[int]]], sampling: Sequenc
     seconds = time.perf_counter() - started
     return Generated(
         seconds,
-        tuple(len(output.prompt_token_ids) for output in outputs),
+        sum(len(output.prompt_token_ids) for output in outputs),
+        sum(output.num_cached_tokens or 0 for output in outputs),
         tuple(len(output.outputs[0].token_ids) for output in outputs),
     )
 

@@ -52,7 +52,7 @@ def _compare(questions: Questions, engine: VLLMEngine, bare: Any, rounds: int) -
 
     generate(bare, asked[:1], sampling[:1])
     ours, theirs = in_turn(rounds, stage, alone)
-    if spent[0].prompt != sum(generated[0].prompt_tokens):
+    if spent[0].prompt != generated[0].prompt_tokens:
         raise ValueError(f"expected identical prompts, found {spent[0].prompt} and {generated[0].prompt_tokens} tokens")
     number = len(requests)
     return Figure(

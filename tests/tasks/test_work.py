@@ -1,6 +1,7 @@
 """Parts, receipts and counts: nothing lost, nothing doubled, nothing half done."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -81,6 +82,21 @@ def test_a_killed_shard_leaves_no_receipt_and_resumes_after_its_last_part(store:
     receipt = run(job(store), slices(ROWS, 4), counting(calls))
     assert len(calls) == 3
     assert receipt.counts == Counts(rows_in=10, rows_out=5, rejected={"odd": 5})
+
+
+@pytest.mark.parametrize(("first", "then"), [(4, 8), (8, 4), (4, 5), (5, 4), (3, 10)])
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_shard_resumed_with_parts_of_another_size_loses_and_doubles_nothing(
+    store: Store, first: int, then: int, killed_at: int
+) -> None:
+    """Also when it is killed again on the way; what is left is what an undisturbed run makes."""
+    for size in (first, then, first):
+        with suppress(KeyboardInterrupt):
+            run(job(store), slices(pl.concat([ROWS, ROWS]), size), counting([], fail_at=killed_at))
+    receipt = run(job(store), slices(pl.concat([ROWS, ROWS]), then), even)
+    assert receipt.counts == Counts(rows_in=20, rows_out=10, rejected={"odd": 10})
+    rows = pl.concat(read_rows(store, job(store).folder, receipt))["n"].to_list()
+    assert rows == [0, 2, 4, 6, 8, 0, 2, 4, 6, 8]
 
 
 def test_a_part_without_its_record_is_made_again(store: Store) -> None:
