@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.panel import Panel
@@ -16,7 +17,7 @@ from tasks.forecast import Forecast
 from tasks.funnel import UNITS, StageTotals
 from tasks.overview import Overview
 from tasks.plan import SHARD_STAGES
-from tasks.records import Bank
+from tasks.records import Bank, Tokens
 from tasks.release import Release
 
 out = Console(highlight=False)
@@ -31,10 +32,11 @@ def dump(value: Any) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table in the house's form; columns whose name starts with `>` are aligned right."""
-    made = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    """A table in the house's form; columns whose name starts with `>` are numbers: aligned right, never wrapped."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+        number = column.startswith(">")
+        made.add_column(column.lstrip(">"), justify="right" if number else "left", no_wrap=number, overflow="fold")
     return made
 
 
@@ -43,29 +45,27 @@ def show_funnel(funnel: Iterable[StageTotals], as_json: bool) -> None:
     if as_json:
         dump([totals.model_dump(mode="json") for totals in funnel])
         return
-    columns = (
-        "stage",
-        ">rows in",
-        ">kept",
-        ">made",
-        "rejected or failed, by reason",
-        ">seconds",
-        ">tokens in (cached)",
-    )
-    made = table("What every stage made of its input", *columns, ">tokens out")
+    made = table("What every stage made of its input", "stage", ">in", ">out", "lost and why", ">s", ">tokens")
     for totals in funnel:
-        prompt, cached, output = totals.tokens.prompt, totals.tokens.cached, totals.tokens.output
+        rows_in, rows_out = UNITS[totals.step]
+        kept = f"{totals.rows:,} {rows_out}"
+        if totals.counts.rows_out != totals.rows:
+            kept = f"{totals.counts.rows_out:,} with\n{kept}"
         made.add_row(
             totals.step,
-            f"{totals.counts.rows_in:,} {UNITS[totals.step][0]}",
-            f"{totals.counts.rows_out:,}",
-            f"{totals.rows:,} {UNITS[totals.step][1]}",
-            ", ".join(f"{reason} {number:,}" for _, reason, number in totals.reasons) or "-",
-            f"{totals.seconds:,.1f}",
-            f"{prompt:,} ({cached:,})" if prompt else "-",
-            f"{output:,}" if output else "-",
+            f"{totals.counts.rows_in:,} {rows_in}",
+            kept,
+            "\n".join(f"{number:,} {reason}" for _, reason, number in totals.reasons),
+            f"{totals.seconds:,.0f}",
+            _tokens(totals.tokens),
         )
     out.print(made)
+
+
+def _tokens(tokens: Tokens) -> str:
+    """Tokens of one stage, a line for each kind there is."""
+    kinds = {"in": tokens.prompt, "cached": tokens.cached, "out": tokens.output}
+    return "\n".join(f"{number:,} {kind}" for kind, number in kinds.items() if number)
 
 
 def show_release(release: Release, pairs: list[tuple[dict[str, Any], str]], store: str, as_json: bool) -> None:
