@@ -17,7 +17,7 @@ from tasks.released import Release
 from tasks.tables import MODELS, RELEASE, SPAN
 
 COLUMNS: dict[str, str] = {
-    "pair_id": "digest of document URL, document row and template",
+    "pair_id": "digest of document URL, document id and template",
     "document_id": "the document's own id, or a digest of its text",
     "document_source": "name of the source the document comes from",
     "document_url": "input file of the document",

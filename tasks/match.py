@@ -166,7 +166,7 @@ def _matches(documents: pl.DataFrame, chosen: list[list[Match]], bank: LoadedBan
         pl.Series("chunk", [match.chunk for _, match in flat], pl.Int64),
         pl.Series("similarity", [match.similarity for _, match in flat], pl.Float64),
     )
-    identity = joined.select("document_url", "document_row", "template_id").iter_rows()
+    identity = joined.select("document_url", "document_id", "template_id").iter_rows()
     pair_ids = pl.Series("pair_id", [digest(*parts) for parts in identity], pl.String)
     return joined.with_columns(pair_ids).match_to_schema(MATCHES)
 

@@ -10,6 +10,7 @@ from prefect import Task
 from prefect.client.schemas.objects import State, TaskRun
 
 from models.errors import FineInstructionsError, TransientError
+from tasks.storage import driver_errors
 
 PERMANENT = (FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError)
 """Errors of a store that the same call would meet again."""
@@ -23,7 +24,7 @@ def is_transient(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> 
     error = state.data
     if isinstance(error, FineInstructionsError):
         return isinstance(error, TransientError)
-    return isinstance(error, OSError) and not isinstance(error, PERMANENT)
+    return isinstance(error, driver_errors()) and not isinstance(error, PERMANENT)
 
 
 class Retry(TypedDict):

@@ -73,7 +73,7 @@ BANK = pl.Schema(
 
 MATCHES = pl.Schema(
     {
-        "pair_id": pl.String(),  # digest of document url, row and template; constant through all later stages
+        "pair_id": pl.String(),  # digest of document url, document id and template; constant through all later stages
         "document_id": pl.String(),
         "document_source": pl.String(),
         "document_url": pl.String(),

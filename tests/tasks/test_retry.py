@@ -4,6 +4,7 @@ import inspect
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from prefect import flow, task
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
@@ -21,10 +22,17 @@ def failed(error: BaseException) -> State[Any]:
 
 
 @pytest.mark.parametrize(
-    "error", [TransientError("engine"), ConnectionResetError(), TimeoutError(), OSError("slow down")]
+    "error",
+    [
+        TransientError("engine"),
+        ConnectionResetError(),
+        TimeoutError(),
+        OSError("slow down"),
+        EndpointConnectionError(endpoint_url="http://127.0.0.1"),
+    ],
 )
 def test_what_may_pass_is_tried_again(error: Exception) -> None:
-    """Connections, time-outs, an object store's complaints."""
+    """Connections, time-outs, an object store's complaints, a driver's own errors."""
     assert is_transient(ANY, ANY, failed(error))
 
 
