@@ -19,7 +19,7 @@ from tests.end_to_end.conftest import Project
 
 pytestmark = pytest.mark.prefect
 
-KILLS = 6
+KILLS = 10
 
 
 def data(project: Project, result: dict[str, Any], store: str = "store") -> pl.DataFrame:
