@@ -123,18 +123,6 @@ def read_slots(template: str, instruction: str) -> list[str] | None:
     return [value.strip() for value in found.groups()] if found else None
 
 
-def find_words(text: str) -> list[str]:
-    """The words of `text` by which leaks are found."""
-    return _WORD.findall(text)
-
-
-def find_names(text: str) -> frozenset[str]:
-    """The words of `text` that name something: those of two or more characters with a capital or a digit."""
-    return frozenset(
-        word for word in find_words(text) if len(word) > 1 and any(mark.isupper() or mark.isdigit() for mark in word)
-    )
-
-
 def _refuse(reason: TemplateReason, detail: str) -> Refusal:
     return Refusal(reason, detail, malformed=True)
 
@@ -188,8 +176,9 @@ def _leak(replaced: str, slot: str) -> str | None:
     A leak is the whole text again ("paris" -> "paris landmark"), or a name or number of it: a word with a capital or
     a digit, spelt the same. A single common word in both ("ds1 cable" -> "type of cable") is none.
     """
-    gone, kept = find_words(replaced), find_words(slot)
+    gone, kept = _WORD.findall(replaced), _WORD.findall(slot)
     whole = " ".join(gone).casefold()
     if len(whole) >= 3 and f" {whole} " in f" {' '.join(kept).casefold()} ":
         return replaced
-    return next((word for word in kept if word in find_names(replaced)), None)
+    names = {word for word in gone if len(word) > 1 and any(mark.isupper() or mark.isdigit() for mark in word)}
+    return next((word for word in kept if word in names), None)

@@ -5,25 +5,17 @@
 The template is the query in which one or more stretches of 1 to 8 words are replaced by `<fi>3 to 60 characters</fi>`
 and at least one word is kept; the description has 8 to 60 words. The number of alternatives grows with words x 8.
 
-A slot gives nothing away: it has neither the first of the words it replaces (of three characters or more) nor any name
-or number of the query. That is a little stricter than `models.templates.check_template`, since a grammar does not know
-where a slot that has begun will end; of 1,857 templates written by a large model 96 % keep to it.
-
-Not covered: adjacent slots, each of which could hold the whole of what the other replaces.
+Not covered: whether a slot gives away what it replaces; `models.templates.check_template` looks at that.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from models.grammars.notation import grammar, in_json, literal, phrase, rule, words
 from models.sentences import Span
-from models.templates import find_names, find_words
 
 LONGEST_SPAN = 8
 """Words that one slot may replace; of the templates checked by hand 99 % need no more."""
-
-LEAST_TOLD = 3
-"""Characters of the shortest word that a slot is not to repeat."""
 
 _WORD = re.compile(r"[\[{$€£#@*.]{0,3}\w+(?:[-./]\w+|['’](?!s\b)\w+)*[\]}+#%]*")
 
@@ -39,7 +31,8 @@ def genericizer_grammar(query: str) -> str:
     return grammar(
         rule("start", [f"{literal(opening)} none_0 {literal(middle)} DESCRIPTION {literal(closing)}"]),
         *_template_rules(query, query_words(query)),
-        rule("SLOT_TEXT", [f"{phrase(3, 60)} & {_without(find_names(query))}"]),
+        rule("SLOT", ['"<fi>" SLOT_TEXT "</fi>"']),
+        rule("SLOT_TEXT", [phrase(3, 60)]),
         rule("DESCRIPTION", [words(8, 60)]),
     )
 
@@ -54,9 +47,7 @@ def _template_rules(query: str, spans: list[Span]) -> Iterator[str]:
     edges = [0, *(edge for span in spans for edge in span), len(query)]
     gaps = [in_json(query[start:end]) for start, end in zip(edges[0::2], edges[1::2], strict=True)]
     for word, (start, end) in enumerate(spans):
-        keep, replace = f"{gaps[word]} {in_json(query[start:end])}", f"{gaps[word]} SLOT_{word}"
-        yield rule(f"SLOT_{word}", [f'"<fi>" TEXT_{word} "</fi>"'])
-        yield rule(f"TEXT_{word}", [f"SLOT_TEXT & {_without(_first_word(query[start:end]), 'is')}"])
+        keep, replace = f"{gaps[word]} {in_json(query[start:end])}", f"{gaps[word]} SLOT"
         after = range(word + 1, min(word + LONGEST_SPAN, last) + 1)
         only_slots = [f"{replace} slots_{following}" for following in after if following < last]
         only_words = [f"{keep} kept_{word + 1}"] if word + 1 < last else []
@@ -68,15 +59,3 @@ def _template_rules(query: str, spans: list[Span]) -> Iterator[str]:
         yield rule(f"both_{word}", [f"{keep} both_{word + 1}", f"{replace} past_{word}"])
         yield rule(f"past_{word}", [f"both_{following}" for following in after])
     yield rule(f"both_{last}", [gaps[last]])
-
-
-def _first_word(text: str) -> list[str]:
-    """The first word of what a slot replaces, in a list; none when it is so short that any text may hold it."""
-    first = find_words(text)[:1]
-    return first if len("".join(first)) >= LEAST_TOLD else []
-
-
-def _without(given_away: Iterable[str], flags: str = "s") -> str:
-    """A terminal's part: any text in which none of the words stands."""
-    listed = "|".join(map(re.escape, sorted(given_away)))
-    return f"~/((.*[^\\w])?({listed})([^\\w].*)?)/{flags}" if listed else "/(?s:.*)/"
