@@ -25,7 +25,7 @@ from tasks.work import Job
 VERSIONS: dict[Stage, int] = {
     "ingest": 1,
     "select": 1,
-    "mine": 1,
+    "mine": 2,
     "index": 1,
     "match": 2,
     "instantiate": 1,
