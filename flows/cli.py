@@ -6,6 +6,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 """
 
 import os
+import signal
 import sys
 import warnings
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -244,6 +245,8 @@ def main() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    # Told to end, by a scheduler say, a command ends as after Ctrl-C, and its temporary server with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from models.errors import FineInstructionsError, UsageError
 
     try:

@@ -3,7 +3,7 @@
 A terminal sends Ctrl-C to every process of a command. A server that heard it would be gone while Prefect still wants to
 report the interruption, which then takes minutes of vain attempts. So the server starts with that signal blocked;
 Prefect stops it when the command ends.
-Not covered: a command that is killed; its server stays until it is killed too.
+Not covered: a command that is killed with -9; its server stays until it is killed too.
 """
 
 import signal
