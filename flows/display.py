@@ -106,16 +106,24 @@ def pair_panel(pair: Mapping[str, Any], document: str) -> Panel:
     )
 
 
-def marked(document: str, excerpts: Iterable[Mapping[str, int]], margin: int = 120) -> Text:
-    """The passage around the excerpts (code point offsets), the excerpts highlighted."""
+def marked(document: str, excerpts: Iterable[Mapping[str, int]], margin: int = 120, longest: int = 400) -> Text:
+    """The excerpts (code point offsets) highlighted, each with what is around it.
+
+    What lies between two of them is left out where it is long, and so is the middle of an excerpt over `longest`.
+    """
     spans = sorted((span["document_start"], span["document_end"]) for span in excerpts)
-    if not spans:
-        return Text()
-    start, end = max(0, spans[0][0] - margin), min(len(document), spans[-1][1] + margin)
-    passage = Text(document[start:end], style="not bold")
-    for first, last in spans:
-        passage.stylize("black on yellow", first - start, last - start)
-    return Text("... " if start else "").append_text(passage).append(" ..." if end < len(document) else "")
+    passage = Text()
+    shown = 0
+    for number, (start, end) in enumerate(spans):
+        before = max(start - margin, shown)
+        passage.append(" ... " if before > shown else "").append(document[before:start])
+        quote = document[start:end]
+        if len(quote) > longest:
+            quote = f"{quote[: longest // 2]} ... {quote[-longest // 2 :]}"
+        following = spans[number + 1][0] if number + 1 < len(spans) else len(document)
+        shown = min(end + margin, following)
+        passage.append(quote, style="black on yellow").append(document[end:shown])
+    return passage.append(" ..." if spans and shown < len(document) else "")
 
 
 def show_bank(bank: Bank, as_json: bool) -> None:
