@@ -25,12 +25,17 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model. `grammar` is a Lark grammar in llguidance's dialect, or None for free decoding."""
+    """One question to a model.
+
+    `grammar` is a Lark grammar in llguidance's dialect, or None for free decoding. `bias` adds to the logits of single
+    tokens, named by their text, at every step; a text that is not one token of the model is a `UsageError`.
+    """
 
     id: str
     messages: tuple[Message, ...]
     sampling: Sampling
     grammar: str | None = None
+    bias: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ PairReason = Literal[
     "too_long",
     "no_anchor",
 ]
+
+NULL = "null"
+"""What the model writes for a document that the template does not fit. As a token of its own, without a space before
+it, it is far from likely anywhere but at the beginning, so that a bias on it decides nothing else."""
+
 InstantiatorReason = ReplyReason | ExcerptReason | PairReason | TemplateReason
 
 
@@ -55,8 +60,8 @@ class Instantiator:
 
     def __init__(self, settings: InstantiatorSettings) -> None:
         self._settings = settings
-        names = ["instantiator_paper"] if settings.layout == "paper" else ["instantiator_system", "instantiator_user"]
-        *self._system, self._user = map(Prompt, names)
+        *self._system, self._user = map(Prompt, _prompt_names(settings))
+        self._bias = ((NULL, settings.null_bias),) if settings.null_bias else ()
 
     @property
     def prompt_digest(self) -> str:
@@ -80,7 +85,7 @@ class Instantiator:
         text = neutralise(document[slice(*window)])
         messages = [Message("system", prompt.render()) for prompt in self._system]
         messages.append(Message("user", self._user.render(template=template, document=text)))
-        return Request(id, tuple(messages), self._settings.sampling, grammar)
+        return Request(id, tuple(messages), self._settings.sampling, grammar, self._bias)
 
     def read(self, template: str, document: str, window: Span, completion: Completion) -> Instantiated | Refusal:
         """The pair in a completion, or the first `InstantiatorReason` that speaks against it.
@@ -124,6 +129,12 @@ class Instantiator:
             expected = f"expected at most {settings.max_answer_characters} characters"
             return Refusal("too_long", f"{expected}, found {length}")
         return None
+
+
+def _prompt_names(settings: InstantiatorSettings) -> list[str]:
+    if settings.layout == "paper":
+        return ["instantiator_paper"]
+    return ["instantiator_user"] if settings.prompt == "bare" else ["instantiator_system", "instantiator_user"]
 
 
 def _expand_instruction(written: str, document: str, window: Span) -> str | Refusal:

@@ -1,7 +1,8 @@
 """The judge: an instruction and its answer become a score from 1 to 5 and feedback (paper 1.7, 3.4).
 
-`request` says what to ask an engine, in the form of Flow Judge's prompt, `read` what its completion means; both are
-pure. The judge sees the pair alone, not its document. A completion with `error` set is the caller's to handle.
+`request` says what to ask an engine, in the form of Flow Judge's prompt or, for a model tuned to it, as the bare pair;
+`read` says what its completion means; both are pure. The judge sees the pair alone, not its document. A completion with
+`error` set is the caller's to handle.
 """
 
 import re
@@ -34,7 +35,7 @@ class Judge:
 
     def __init__(self, settings: JudgeSettings) -> None:
         self._settings = settings
-        self._prompt = Prompt("judge_user")
+        self._prompt = Prompt("judge_bare" if settings.prompt == "bare" else "judge_user")
         self._grammar = judge_grammar(settings.max_feedback_characters) if settings.constrained else None
 
     @property

@@ -24,6 +24,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ from models.errors import TransientError, UsageError
 from models.grammar_check import check_grammar
 from models.server_protocol import Busy, completion_of, payload
 from models.settings import ServerSettings
+from models.tokens import Tokenizer
 
 if TYPE_CHECKING:
     import httpx
@@ -62,6 +64,7 @@ class ServerEngine:
         self._key = _key(settings.api_key_env)
         self._clients = _clients(settings, self._key)
         self._turn = itertools.cycle(self._clients)
+        self._biases = lru_cache(self._token_biases)
         self._answered = False
         _allow_open_files(settings.max_in_flight)
         self._loop = asyncio.new_event_loop()
@@ -73,6 +76,7 @@ class ServerEngine:
 
         Raises:
             TransientError: the server is gone.
+            UsageError: a request's bias names a text that is not one token of the model, or there is no tokenizer.
         """
         if not self.alive:
             raise TransientError(f"the engine of {self._settings.url} is closed; open a new one")
@@ -123,9 +127,12 @@ class ServerEngine:
             request = next(pending, None)
             if request is None:
                 return
-            future = asyncio.run_coroutine_threadsafe(self._ask(request), self._loop)
+            future = asyncio.run_coroutine_threadsafe(self._ask(request, self._biases(request.bias)), self._loop)
             in_flight.add(future)
             future.add_done_callback(done.put)
+
+    def _token_biases(self, bias: tuple[tuple[str, float], ...]) -> dict[int, float]:
+        return Tokenizer(self._settings.tokenizer or self._settings.model).biases(bias) if bias else {}
 
     def _expect_answers(self, unavailable: list[Completion], limit: int) -> None:
         if len(unavailable) >= limit:
@@ -134,7 +141,7 @@ class ServerEngine:
                 f"{self._settings.attempts} times ({unavailable[-1].text}); check that it runs, then try again"
             )
 
-    async def _ask(self, request: Request) -> Completion:
+    async def _ask(self, request: Request, bias: dict[int, float]) -> Completion:
         import httpx
 
         grammar = request.grammar if self._settings.structured_outputs else None
@@ -146,7 +153,7 @@ class ServerEngine:
             wait=_pause,
             retry=tenacity.retry_if_exception_type((Busy, httpx.TransportError)),
         )
-        body = payload(request, self._settings, grammar)
+        body = payload(request, self._settings, grammar, bias)
         try:
             response: httpx.Response = await retrying(self._post, next(self._turn), body)
         except tenacity.RetryError as error:

@@ -49,8 +49,8 @@ def retry_after(header: str) -> float:
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
-def payload(request: Request, settings: ServerSettings, grammar: str | None) -> bytes:
-    """The JSON body of a chat completion; the grammar goes into vLLM's `structured_outputs`."""
+def payload(request: Request, settings: ServerSettings, grammar: str | None, bias: dict[int, float]) -> bytes:
+    """The JSON body of a chat completion; the grammar goes into vLLM's `structured_outputs`, `bias` is by token."""
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": settings.model,
@@ -62,6 +62,8 @@ def payload(request: Request, settings: ServerSettings, grammar: str | None) -> 
     }
     if grammar is not None:
         body["structured_outputs"] = {"grammar": grammar}
+    if bias:
+        body["logit_bias"] = bias
     return json.dumps(body, ensure_ascii=False).encode()
 
 

@@ -99,6 +99,16 @@ class InstantiatorSettings(AskSettings):
     """Template and document to instruction and answer (paper 3.3)."""
 
     layout: Literal["paper", "document-first"] = "document-first"
+    prompt: Literal["bare", "explained"] = Field(
+        "explained",
+        description="`bare`: document and template alone, for a tuned model; `explained`: ours. `paper` is always bare.",
+    )
+    null_bias: float = Field(
+        0.0,
+        ge=-100,
+        le=100,
+        description="Added to the logit of `null`: the margin at which the model finds a document incompatible.",
+    )
     document_tokens: int = Field(1024, ge=64, description="A longer document is shown as the window that matched.")
     min_excerpt_share: float = Field(0.80, ge=0, le=1, description="Share of the answer's characters (paper 3.3).")
     min_answer_characters: int = Field(12, ge=1)
@@ -108,6 +118,9 @@ class InstantiatorSettings(AskSettings):
 class JudgeSettings(AskSettings):
     """Instruction and answer to feedback and a score from 1 to 5 (paper 3.4)."""
 
+    prompt: Literal["bare", "flow-judge"] = Field(
+        "flow-judge", description="`bare`: the pair alone, for a tuned model; `flow-judge`: with criterion and rubric."
+    )
     max_feedback_characters: int = Field(400, ge=20)
 
 

@@ -5,7 +5,7 @@ special tokens are added. Lone surrogates, which no tokenizer takes, count as on
 offsets stay those of the text as given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from models.checkpoints import identify, tokenizer_file
 from models.errors import UsageError
@@ -44,6 +44,21 @@ class Tokenizer:
         """Tokens of each text; the batch is spread over the processor's cores."""
         encodings = self._tokenizer.encode_batch_fast([encodable(text) for text in texts], add_special_tokens=False)
         return [len(encoding) for encoding in encodings]
+
+    def biases(self, bias: Iterable[tuple[str, float]]) -> dict[int, float]:
+        """Token to bias, of texts that are one token each.
+
+        Raises:
+            UsageError: a text is not one token.
+        """
+        encoded = {text: (self._tokenizer.encode(text, add_special_tokens=False).ids, value) for text, value in bias}
+        for text, (ids, _) in encoded.items():
+            if len(ids) != 1:
+                raise UsageError(
+                    f"expected {text!r} to be one token of {self._name[0]}, found {len(ids)}; "
+                    "set the bias on it (`null_bias`) to 0 for this model"
+                )
+        return {ids[0]: value for ids, value in encoded.values()}
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token in code points of the text, in order.

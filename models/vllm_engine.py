@@ -22,6 +22,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ from models.checkpoints import identify, resolve
 from models.engine import Completion, FinishReason, Message, Request, failure
 from models.errors import TransientError, UsageError
 from models.grammar_check import check_grammar
-from models.settings import Sampling, VLLMSettings
-from models.tokens import encodable
+from models.settings import VLLMSettings
+from models.tokens import Tokenizer, encodable
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class VLLMEngine:
         self._settings = settings
         self._llm = _start(settings)
         self._tokenizer = self._llm.get_tokenizer()
+        self._biases = lru_cache(Tokenizer(settings.model, settings.revision).biases)
         self._serial = itertools.count()
         self._in_flight: dict[str, Request] = {}
 
@@ -58,6 +60,7 @@ class VLLMEngine:
 
         Raises:
             TransientError: the engine is gone.
+            UsageError: a request's bias names a text that is not one token of the model.
             RuntimeError: another `complete` of this engine is not finished.
         """
         if self._in_flight:
@@ -110,11 +113,12 @@ class VLLMEngine:
         limit = self._settings.max_model_len
         if len(prompt) >= limit:
             return failure(request, "prompt_too_long", f"{len(prompt)} tokens, max_model_len is {limit}")
+        bias = self._biases(request.bias)
         number = str(next(self._serial))
         try:
             with self._watched():
                 # vLLM checks the grammar here, before anything is scheduled, so that a bad one harms no other.
-                self._llm.add_request(number, tokens_input(prompt), _sampling_params(request.sampling, request.grammar))
+                self._llm.add_request(number, tokens_input(prompt), _sampling_params(request, bias))
         except (VLLMClientError, ValueError) as error:
             wrong = check_grammar(request.grammar) if request.grammar is not None else None
             return failure(request, "invalid_grammar", wrong) if wrong else failure(request, "refused", str(error))
@@ -220,16 +224,18 @@ def _cpu_dtype() -> str:
     return "float32" if emulated else "bfloat16"
 
 
-def _sampling_params(sampling: Sampling, grammar: str | None) -> Any:
+def _sampling_params(request: Request, bias: dict[int, float]) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+    sampling, grammar = request.sampling, request.grammar
     return SamplingParams(
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         max_tokens=sampling.max_tokens,
         # Greedy decoding draws nothing, and a generator per request is not free.
         seed=sampling.seed if sampling.temperature > 0 else None,
+        logit_bias=bias or None,
         structured_outputs=None if grammar is None else StructuredOutputsParams(grammar=grammar),
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
