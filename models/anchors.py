@@ -32,21 +32,26 @@ MOST_SENTENCES = 150
 """Sentences of a window in which excerpts are offered, those in its middle; bounds the size of the grammar."""
 
 _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f]')
-_LIST_MARK = re.compile(r"(?:[-*+•‣–]|\(?(?:\d{1,3}|[a-z])[.)]) ")
+LIST_MARK = re.compile(r"(?:[-*+•‣–]|\(?(?:\d{1,3}|[a-z])[.)]) ")
 
 
 @dataclass(frozen=True)
 class Offer:
-    """One excerpt: its first and last sentence, its length in the document, and how it is written.
+    """One excerpt: its first and last sentence, its place in the whole document, and how it is written.
 
     `end` is None when `start` is the excerpt in full. Sentences are numbered within the part of the window on offer.
     """
 
     first: int
     last: int
-    characters: int
+    span: Span
     start: str
     end: str | None
+
+    @property
+    def characters(self) -> int:
+        """Its length in the document."""
+        return self.span[1] - self.span[0]
 
 
 @lru_cache(maxsize=8)
@@ -61,7 +66,7 @@ def offers(document: str, window: Span) -> tuple[Offer, ...]:
     places = places[surplus // 2 : len(places) - (surplus + 1) // 2]
     markup = [found.span() for found in MARKUP.finditer(document, *window)]
     return tuple(
-        Offer(first, last, end - start, *anchors)
+        Offer(first, last, (start, end), *anchors)
         for first in range(len(places))
         for last, anchors in _anchored(haystack, places, first)
         for start, end in [haystack.in_document(places[first][0], places[last][1])]
@@ -76,7 +81,7 @@ def _sentence_places(haystack: Haystack, text: str) -> list[Span]:
     for start, end in sentences(text):
         sentence = collapse(text[start:end])
         position = haystack.text.index(sentence, position)
-        mark = _LIST_MARK.match(sentence)
+        mark = LIST_MARK.match(sentence)
         places.append((position + (mark.end() if mark else 0), position + len(sentence)))
         position += len(sentence)
     return places

@@ -140,3 +140,37 @@ RELEASE = pl.Schema(
         "seed": pl.Int64(),
     }
 )
+
+GENERICIZER_LABELS = pl.Schema(
+    {
+        "query_id": pl.String(),
+        "query": pl.String(),
+        "template": pl.String(),  # null: no template can be made of the query
+        "compatible_document_description": pl.String(),
+        "reason": pl.String(),  # why there is no template
+    }
+)
+
+PAIR_LABELS = pl.Schema(
+    {
+        "pair_id": pl.String(),  # digest of document id, document and template
+        "document_id": pl.String(),
+        "document": pl.String(),  # shown whole
+        "template": pl.String(),
+        "compatible": pl.Boolean(),
+        "instruction": pl.String(),  # null where not compatible
+        "answer": pl.String(),  # with excerpt markup; null where not compatible
+        "reason": pl.String(),  # why it is not compatible
+    }
+)
+
+JUDGE_LABELS = pl.Schema(
+    {
+        "judgement_id": pl.String(),  # digest of the pair's id and the answer
+        "document_id": pl.String(),
+        "instruction": pl.String(),
+        "answer": pl.String(),  # expanded, as the judge sees it
+        "score": pl.Int64(),
+        "feedback": pl.String(),
+    }
+)

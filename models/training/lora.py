@@ -1,0 +1,156 @@
+"""Supervised fine-tuning of a causal language model with LoRA, loss on the completions only (paper 1.2, 1.6).
+
+The same examples, settings and machine give the same adapter. A killed training goes on from its last checkpoint in the
+folder `training` beside the adapter and ends as an undisturbed one would; the adapter itself is written last, whole or
+not at all. Weights of the base model are never written.
+
+Not covered: several GPUs, and sharing the adapter's file across machines of other numerics bit by bit.
+"""
+
+import copy
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from models.checkpoints import resolve
+from models.errors import UsageError
+from models.training.examples import Example
+from models.training.packing import Encoded, Packs, collate, encode, pack
+from models.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS = "adapter_model.safetensors"
+LOG_STEPS = 5
+
+
+def train(examples: Iterable[Example], settings: TrainSettings, folder: Path) -> Path:
+    """Train an adapter, or go on with it.
+
+    Args:
+        examples: What to learn; the same ones in the same order when a killed training goes on.
+        settings: How.
+        folder: Receives `training/`, which may be deleted afterwards, and `adapter/`.
+
+    Returns:
+        The folder of the adapter: `adapter_config.json` and `adapter_model.safetensors` in float16.
+
+    Raises:
+        UsageError: a package is missing, the model cannot be had, or there is nothing to learn from.
+    """
+    adapter = folder / "adapter"
+    if (adapter / WEIGHTS).is_file():
+        return adapter
+    tokenizer, model = load(settings.model, settings.revision)
+    encoded = [encode(example, tokenizer, settings.decision_weight) for example in examples]
+    packs = pack(encoded, settings.pack_tokens, settings.seed)
+    if not packs.packs:
+        raise UsageError(
+            f"expected examples of at most {settings.pack_tokens} tokens, found {len(encoded)} and none so"
+        )
+    if packs.left_out:
+        logger.warning("%d examples are longer than a pack, the first is %s", len(packs.left_out), packs.left_out[0])
+    trainer = _trainer(model, packs, settings, folder / "training")
+    trainer.train(resume_from_checkpoint=_last_checkpoint(folder / "training"))
+    _save(trainer.model, settings, adapter)
+    return adapter
+
+
+def load(model: str, revision: str = "", adapter: Path | None = None) -> tuple[Any, Any]:
+    """Tokenizer and model in float32, with an adapter if there is one.
+
+    Raises:
+        UsageError: a package is missing, or the model cannot be had.
+    """
+    import torch
+
+    try:
+        import peft
+        import transformers
+    except ImportError as error:
+        raise UsageError(f"training needs {error.name}: install fineinstructions[train]") from error
+    source = resolve(model, revision)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation="sdpa")
+    if adapter is not None:
+        loaded = peft.PeftModel.from_pretrained(loaded, adapter)
+    return tokenizer, loaded.eval()
+
+
+def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) -> Any:
+    import peft
+    import torch
+    import transformers
+
+    from models.training.trainer import Pace, PackTrainer
+
+    transformers.set_seed(settings.seed)
+    config = peft.LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules="all-linear",
+    )
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=settings.packs_per_step,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.warmup,
+        save_steps=settings.checkpoint_steps,
+        save_total_limit=2,
+        logging_steps=LOG_STEPS,
+        seed=settings.seed,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        include_num_input_tokens_seen="all",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=not torch.cuda.is_available(),
+    )
+    trainer = PackTrainer(
+        model=peft.get_peft_model(model, config),
+        args=arguments,
+        train_dataset=packs.packs,
+        data_collator=partial(_collate, scale=packs.scale),
+        callbacks=[Pace()],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def _collate(packs: Sequence[Sequence[Encoded]], scale: float) -> dict[str, Any]:
+    (one,) = packs
+    return collate(one, scale)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    from transformers.trainer_utils import get_last_checkpoint
+
+    last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    return last
+
+
+def _save(model: Any, settings: TrainSettings, adapter: Path) -> None:
+    """Write the adapter whole or not at all, naming the base model as the settings do and no path of this machine."""
+    import peft
+    import torch
+    from safetensors.torch import save_file
+
+    config = copy.copy(model.peft_config["default"])
+    config.base_model_name_or_path, config.revision = settings.model, settings.revision or None
+    config.target_modules = sorted(config.target_modules)
+    config.inference_mode = True
+    weights = peft.get_peft_model_state_dict(model)
+    halved = {name: weight.to(torch.float16).contiguous() for name, weight in sorted(weights.items())}
+    with tempfile.TemporaryDirectory(prefix=".adapter-", dir=adapter.parent) as temporary:
+        written = Path(temporary) / "adapter"
+        config.save_pretrained(written)
+        save_file(halved, written / WEIGHTS, metadata={"format": "pt"})
+        written.rename(adapter)

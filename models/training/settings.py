@@ -1,0 +1,23 @@
+"""What decides a training run."""
+
+from pydantic import Field
+
+from models.settings import Settings
+
+
+class TrainSettings(Settings):
+    """Supervised fine-tuning of a causal language model by low-rank adapters (LoRA) on all its linear layers."""
+
+    model: str = Field(description="Base model, named as in an engine's settings.")
+    revision: str = ""
+    rank: int = Field(32, ge=1, description="r of LoRA; size and capacity of the adapter grow with it.")
+    alpha: int = Field(64, ge=1, description="LoRA's alpha: the adapter counts alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    epochs: float = Field(1.0, gt=0)
+    pack_tokens: int = Field(1024, ge=64, description="Most tokens of a forward pass; a longer example is left out.")
+    packs_per_step: int = Field(2, ge=1, description="Forward passes per step of the optimiser.")
+    decision_weight: float = Field(5.0, gt=0, description="Weight of a token that decides (null or not, the score).")
+    seed: int = Field(0, ge=0)
+    checkpoint_steps: int = Field(20, ge=1, description="Steps after which a killed training can go on.")

@@ -1,0 +1,112 @@
+"""Labels for the small models, read from jsonl files at fsspec URLs (paper 1.2, 1.6, 1.7: "silver" data).
+
+    genericizer   query_id, query, template or null, compatible_document_description, reason
+    pairs         document_id, document, template, compatible, instruction, answer, reason
+    judgements    the fields of pairs, score, feedback; `flawed`: worse answers, each with score and feedback
+
+Other fields are ignored; an answer quotes its document with excerpt markup. A file that cannot be used, or a row that
+lacks a field, is a `UsageError` that names it: labels are few and somebody made them. A label whose excerpts cannot be
+found is returned as rejected.
+
+Not covered: whether a label passes production's gates (`tasks.examples`).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import fsspec
+import polars as pl
+
+from models.digests import digest
+from models.errors import UsageError
+from models.excerpts import expand
+from models.refusals import Refusal
+from tasks.refused import refused_frame
+from tasks.tables import GENERICIZER_LABELS, JUDGE_LABELS, PAIR_LABELS
+
+_SCORED = {"answer": pl.String(), "score": pl.Int64(), "feedback": pl.String()}
+_PAIRS = pl.Schema({name: kind for name, kind in PAIR_LABELS.items() if name != "pair_id"})
+_JUDGEMENTS = pl.Schema({**_PAIRS, **_SCORED, "flawed": pl.List(pl.Struct(_SCORED))})
+
+
+def read_genericizer_labels(url: str) -> pl.DataFrame:
+    """Queries with their templates, `GENERICIZER_LABELS`.
+
+    Raises:
+        UsageError: the file cannot be read, or a row lacks a field.
+    """
+    labels = _read(url, GENERICIZER_LABELS)
+    _expect(url, labels, ["query_id", "query"])
+    _expect(url, labels, ["compatible_document_description"], where=pl.col("template").is_not_null())
+    return labels
+
+
+def read_pair_labels(url: str) -> pl.DataFrame:
+    """Documents and templates with what the instantiator should make of them, `PAIR_LABELS`.
+
+    Raises:
+        UsageError: the file cannot be read, or a row lacks a field.
+    """
+    return _pairs(url, _PAIRS).match_to_schema(PAIR_LABELS)
+
+
+def read_judge_labels(url: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The judged answers of a file of pairs, good and flawed: `JUDGE_LABELS`, and rejected rows.
+
+    Raises:
+        UsageError: the file cannot be read, or a row lacks a field.
+    """
+    pairs = _pairs(url, _JUDGEMENTS).filter("compatible")
+    kept: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for pair in pairs.iter_rows(named=True):
+        for label in _judged(pair):
+            (rejected if "reason" in label else kept).append(label)
+    refused = pl.DataFrame(rejected, schema={"id": pl.String, "reason": pl.String, "detail": pl.String})
+    return pl.DataFrame(kept, schema=JUDGE_LABELS), refused_frame(refused)
+
+
+def _judged(pair: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    document = pair["document"]
+    for scored in (pair, *(pair["flawed"] or ())):
+        if scored["score"] is None:
+            continue
+        id = digest(pair["pair_id"], scored["answer"])
+        expanded = expand(scored["answer"], document, (0, len(document)))
+        if isinstance(expanded, Refusal):
+            yield {"id": id, "reason": expanded.reason, "detail": expanded.detail}
+        else:
+            yield {
+                "judgement_id": id,
+                "document_id": pair["document_id"],
+                "instruction": pair["instruction"],
+                "answer": expanded.text,
+                "score": scored["score"],
+                "feedback": scored["feedback"] or "",
+            }
+
+
+def _pairs(url: str, schema: pl.Schema) -> pl.DataFrame:
+    """The rows with a column `pair_id`, each pair once."""
+    labels = _read(url, schema)
+    _expect(url, labels, ["document_id", "document", "template", "compatible"])
+    _expect(url, labels, ["instruction", "answer"], where=pl.col("compatible"))
+    ids = [digest(*row) for row in labels.select("document_id", "document", "template").iter_rows()]
+    return labels.with_columns(pair_id=pl.Series(ids, dtype=pl.String)).unique("pair_id", maintain_order=True)
+
+
+def _read(url: str, schema: pl.Schema) -> pl.DataFrame:
+    try:
+        with fsspec.open(url, "rb") as file:
+            return pl.read_ndjson(file.read(), schema=schema)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise UsageError(f"labels {url!r}: expected jsonl with {', '.join(schema)}, but: {error}") from error
+
+
+def _expect(url: str, labels: pl.DataFrame, fields: list[str], where: pl.Expr | bool = True) -> None:
+    lacking = labels.with_row_index("number").filter(where & pl.any_horizontal(pl.col(fields).is_null()))
+    if len(lacking):
+        raise UsageError(
+            f"labels {url!r}: row {lacking['number'][0] + 1} of {len(labels)} lacks one of {', '.join(fields)} "
+            f"({len(lacking)} such rows); complete or remove them"
+        )
