@@ -101,7 +101,7 @@ class InstantiatorSettings(AskSettings):
     layout: Literal["paper", "document-first"] = "document-first"
     prompt: Literal["bare", "explained"] = Field(
         "explained",
-        description="`bare`: document and template alone, for a tuned model; `explained`: ours. `paper` is always bare.",
+        description="`bare`: document and template alone, for a tuned model; `explained`: ours. Document-first only.",
     )
     null_bias: float = Field(
         0.0,

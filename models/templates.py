@@ -17,6 +17,7 @@ from typing import Literal
 from models.errors import FineInstructionsError
 from models.markup import SLOT_TAGS, find_markup
 from models.refusals import Refusal
+from models.sentences import Span
 
 TemplateReason = Literal[
     "unbalanced_tags",
@@ -98,7 +99,7 @@ def check_template(query: str, template: str, description: str) -> Refusal | Non
         return Refusal(error.reason, error.detail, malformed=True)
     if not any(_WORD.search(text) for text in parsed.fixed):
         return _refuse("no_literal_word", f"no word of the query is left in {template[:80]!r}")
-    replaced = _replaced_texts(parsed, query)
+    replaced = replaced_spans(parsed, query)
     if replaced is None:
         return _refuse("text_not_from_query", f"the fixed text of {template[:80]!r} is not that of {query[:80]!r}")
     words = len(description.split())
@@ -107,8 +108,8 @@ def check_template(query: str, template: str, description: str) -> Refusal | Non
         return _refuse("description_length", f"expected {expected} words, found {words}")
     if markup := find_markup(description):
         return _refuse("nested_markup", f"{markup} in the description {description[:80]!r}")
-    for text, slot in zip(replaced, parsed.slots, strict=True):
-        if leak := _leak(text, slot):
+    for span, slot in zip(replaced, parsed.slots, strict=True):
+        if leak := _leak(query[slice(*span)], slot):
             return _refuse("slot_leaks_entity", f"{leak!r} of the query is still in the slot {slot[:80]!r}")
     return None
 
@@ -134,7 +135,7 @@ def _slot_reader(template: str) -> re.Pattern[str]:
     return _alternating(first, [(r"\s*+\S.*?", text) for text in others])
 
 
-def _replaced_texts(template: Template, query: str) -> list[str] | None:
+def replaced_spans(template: Template, query: str) -> list[Span] | None:
     """What of `query` each slot stands for; None when the template's fixed text is not the query's, in order.
 
     Whitespace counts for nothing. Slots with no word between them share their text: nothing says where one ends.
@@ -153,10 +154,10 @@ def _replaced_texts(template: Template, query: str) -> list[str] | None:
     found = _alternating(first, gaps).fullmatch("".join(query[index] for index in origin))
     if not found:
         return None
-    replaced: list[str] = []
+    replaced: list[Span] = []
     for group, slots in enumerate(sharing, start=1):
         start, end = found.span(group)
-        replaced += [query[origin[start] : origin[end - 1] + 1]] * slots
+        replaced += [(origin[start], origin[end - 1] + 1)] * slots
     return replaced
 
 

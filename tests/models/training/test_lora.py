@@ -1,0 +1,103 @@
+"""Training: a real run on a few rows, one that was killed, and what of an example counts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.engine import Message
+from models.errors import UsageError
+from models.training.examples import Example
+from models.training.lora import WEIGHTS, load, train
+from models.training.packing import IGNORED, collate, encode, pack
+from models.training.settings import TrainSettings
+from tests.models.training.small_model import small_model
+
+DOCUMENT = "Document:\nRye bread keeps for a week."
+EXAMPLES = [
+    Example(f"e{number}", f"g{number % 3}", (Message("user", f"{DOCUMENT} {number % 3}\n\nTemplate: {number}"),), text)
+    for number, text in enumerate(['{"a": 1}', "null", '{"b": 2}', "null", '{"c": 3}', "null"] * 2)
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return small_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def settings(model: str) -> TrainSettings:
+    return TrainSettings(
+        model=model,
+        rank=4,
+        alpha=8,
+        learning_rate=2e-2,
+        epochs=15,
+        pack_tokens=128,
+        packs_per_step=1,
+        checkpoint_steps=10,
+    )
+
+
+def weights(adapter: Path) -> dict[str, list[float]]:
+    from safetensors.torch import load_file
+
+    return {name: weight.flatten().tolist() for name, weight in load_file(adapter / WEIGHTS).items()}
+
+
+def loss(adapter: Path | None, settings: TrainSettings) -> float:
+    import torch
+
+    tokenizer, model = load(settings.model, adapter=adapter)
+    packs = pack([encode(example, tokenizer, 1.0) for example in EXAMPLES], 4096, seed=0)
+    inputs = collate(packs.packs[0], packs.scale)
+    sources, targets, share = (inputs.pop(name) for name in ("sources", "targets", "weights"))
+    with torch.inference_mode():
+        logits = model(**inputs, logits_to_keep=sources).logits[0]
+    return float((torch.nn.functional.cross_entropy(logits, targets, reduction="none") * share).sum())
+
+
+def test_training_lowers_the_loss_and_leaves_an_adapter_that_loads(settings: TrainSettings, tmp_path: Path) -> None:
+    adapter = train(EXAMPLES, settings, tmp_path)
+    assert sorted(path.name for path in adapter.iterdir()) == ["adapter_config.json", WEIGHTS]
+    assert loss(adapter, settings) < loss(None, settings) - 1
+
+
+def test_a_killed_training_ends_as_an_undisturbed_one(settings: TrainSettings, tmp_path: Path) -> None:
+    whole = train(EXAMPLES, settings, tmp_path / "whole")
+    train(EXAMPLES, settings, tmp_path / "killed")
+    killed = tmp_path / "killed"
+    (killed / "adapter" / WEIGHTS).unlink()
+    (killed / "adapter").rename(tmp_path / "gone")
+    checkpoints = sorted((killed / "training").iterdir(), key=lambda path: int(path.name.split("-")[1]))
+    for path in checkpoints[1:]:
+        path.rename(tmp_path / path.name)
+    assert len(checkpoints) == 2
+    assert weights(train(EXAMPLES, settings, killed)) == weights(whole)
+
+
+def test_only_completions_count_and_decisions_count_more(settings: TrainSettings) -> None:
+    tokenizer, _ = load(settings.model)
+    example = replace(EXAMPLES[1], decisive=(0, 4))
+    encoded = encode(example, tokenizer, 5.0)
+    assert tokenizer.decode(encoded.tokens).endswith(f"<|im_start|>assistant\nnull{tokenizer.eos_token}")
+    assert encoded.weights == (5.0, 1.0)
+    packed = collate([encoded], scale=0.5)
+    counted = packed["targets"] != IGNORED
+    assert packed["targets"][counted].tolist() == list(encoded.tokens[-2:])
+    assert packed["weights"][counted].tolist() == [2.5, 0.5]
+    assert packed["sources"][counted].tolist() == [len(encoded.tokens) - 3, len(encoded.tokens) - 2]
+
+
+def test_no_pack_is_too_big_and_an_example_that_fits_none_is_named(settings: TrainSettings) -> None:
+    tokenizer, _ = load(settings.model)
+    long = replace(EXAMPLES[0], id="long", completion="word " * 200)
+    packs = pack([encode(example, tokenizer, 1.0) for example in (*EXAMPLES, long)], 100, seed=0)
+    assert packs.left_out == ("long",)
+    assert sorted(one.id for held in packs.packs for one in held) == sorted(example.id for example in EXAMPLES)
+    assert max(len(collate(held, 1.0)["input_ids"][0]) for held in packs.packs) <= 128
+
+
+def test_nothing_to_learn_from_is_said(settings: TrainSettings, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected examples of at most 128 tokens"):
+        train([], settings, tmp_path)
