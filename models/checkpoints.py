@@ -6,55 +6,54 @@ A model is named in one of three forms, tried in this order:
     a local folder   anything that is a folder on this machine, or is written like one (`/`, `./`, `../`, `~`)
     a hub name       `owner/name` on the Hugging Face Hub, downloaded once into its cache
 
-Identities are what keys and provenance are made of: `name@revision`, equal on every machine that has the same files.
-They load no model. For the hub it is the commit, so that a moved branch or tag is seen; for a folder it is a digest of
-its small files and of samples of the large ones, so that weights trained anew are seen although their sizes are equal.
+With an adapter, named as `models.adapters` says, the folder is that of the merged checkpoint, see `models.merging`.
+
+Identities are what keys and provenance are made of: `name@revision`, or `name@revision+adapter@digest`, equal on every
+machine that has the same files. They load and merge nothing. For the hub it is the commit, so that a moved branch or
+tag is seen; for a folder it is a digest of its small files and of samples of the large ones, so that weights trained
+anew are seen although their sizes are equal.
 
 Every failure is a `UsageError` that says what to do. Not covered: weights that differ only between the samples.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
-from models.digests import digest, digest_bytes
+from models import hub
+from models.adapters import find_adapter, identify_adapter
+from models.digests import digest_folder
 from models.errors import UsageError
+from models.merging import merge_once
 from models.packaged import PACKAGED, PackagedModel
 
-UNUSED = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "original/*")
-"""Files of a hub repository that neither vLLM nor sentence-transformers reads."""
 
-HUB_SECONDS = 10
-"""How long the hub may take to name a commit before the cache is asked instead."""
-
-SAMPLES = 64
-SAMPLE_BYTES = 4096
-WHOLE_BYTES = 16 << 20
-"""A file up to this size is digested whole, a larger one by its size and evenly spaced samples."""
-
-
-def resolve(model: str, revision: str = "") -> Path:
-    """The checkpoint folder, downloaded or unpacked first if need be.
+def resolve(model: str, revision: str = "", adapter: str = "") -> Path:
+    """The checkpoint folder, downloaded, unpacked or merged with the adapter first if need be.
 
     Raises:
-        UsageError: the model is unknown, missing or out of reach, or has no such revision.
+        UsageError: the model is unknown, missing or out of reach, or has no such revision; or so the adapter, or it
+            does not fit the model.
     """
-    return _form(model).resolve(model, revision)
+    base = _form(model).resolve(model, revision)
+    if not adapter:
+        return base
+    return merge_once(identify(model, revision, adapter), base, find_adapter(adapter))
 
 
-def identify(model: str, revision: str = "") -> str:
-    """`name@revision` of the model, without loading or downloading it.
+def identify(model: str, revision: str = "", adapter: str = "") -> str:
+    """`name@revision` of the model, followed by `+name@digest` of an adapter, without loading or downloading them.
 
     Raises:
-        UsageError: as `resolve`.
+        UsageError: as `resolve`, but for an adapter that does not fit.
     """
-    return _form(model).identify(model, revision)
+    identity = _form(model).identify(model, revision)
+    return f"{identity}+{identify_adapter(adapter)}" if adapter else identity
 
 
 def tokenizer_file(model: str, revision: str = "") -> Path:
-    """The checkpoint's `tokenizer.json`; of a hub model nothing else is downloaded.
+    """The checkpoint's `tokenizer.json`, which an adapter leaves as it is; of a hub model nothing else is downloaded.
 
     Raises:
         UsageError: as `resolve`, or the checkpoint has no such file.
@@ -87,92 +86,7 @@ def _local(model: str, revision: str) -> Path:
 
 def _local_identity(model: str, revision: str) -> str:
     folder = _local(model, revision)
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and _counts(path.relative_to(folder)))
-    return f"{folder.name}@{digest([[path.relative_to(folder).as_posix(), _file_digest(path)] for path in files])}"
-
-
-def _counts(path: Path) -> bool:
-    return path.suffix != ".md" and not any(part.startswith(".") for part in path.parts)
-
-
-def _file_digest(path: Path) -> str:
-    size = path.stat().st_size
-    if size <= WHOLE_BYTES:
-        return digest_bytes(path.read_bytes())
-    with path.open("rb") as file:
-        samples = [str(size).encode()]
-        for sample in range(SAMPLES):
-            file.seek(sample * (size - SAMPLE_BYTES) // (SAMPLES - 1))
-            samples.append(file.read(SAMPLE_BYTES))
-    return digest_bytes(b"".join(samples))
-
-
-def _download(model: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    with _hub(model, revision):
-        return Path(snapshot_download(model, revision=_commit(model, revision), ignore_patterns=list(UNUSED)))
-
-
-def _hub_identity(model: str, revision: str) -> str:
-    with _hub(model, revision):
-        return f"{model}@{_commit(model, revision)}"
-
-
-def _hub_tokenizer(model: str, revision: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    with _hub(model, revision):
-        return Path(hf_hub_download(model, "tokenizer.json", revision=_commit(model, revision)))
-
-
-@lru_cache
-def _commit(model: str, revision: str) -> str:
-    """The commit a revision stands for; asked once per process, so that it cannot move within a run."""
-    from huggingface_hub import HfApi, errors, hf_hub_download
-
-    if len(revision) == 40:
-        return revision
-    try:
-        return str(HfApi().model_info(model, revision=revision or None, timeout=HUB_SECONDS).sha)
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        raise
-    except (_http_error(), OSError):
-        cached = hf_hub_download(model, "config.json", revision=revision or None, local_files_only=True)
-        return Path(cached).parent.name
-
-
-@contextmanager
-def _hub(model: str, revision: str) -> Iterator[None]:
-    """Turn the hub's many errors into one that says what to do."""
-    from huggingface_hub import errors
-
-    wanted = f"{model}@{revision}" if revision else model
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise UsageError(f"{wanted} is gated; accept its terms on the hub and set HF_TOKEN") from error
-    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
-        raise UsageError(
-            f"expected a local folder, package:NAME or a hub model, found {model!r}, which is none; "
-            "check its spelling, or set HF_TOKEN if it is private"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise UsageError(f"{model} has no revision {revision!r}; choose a commit or tag of the hub's list") from error
-    except errors.RemoteEntryNotFoundError as error:
-        raise UsageError(f"{wanted} has no tokenizer.json; choose a checkpoint with a fast tokenizer") from error
-    except (_http_error(), OSError) as error:
-        raise UsageError(
-            f"{wanted} is not in the hub's cache and the hub cannot be reached; download it where there is a network "
-            "(`hf download`), name a local folder, or use a profile whose models come from packages"
-        ) from error
-
-
-def _http_error() -> type[Exception]:
-    """Base of all errors of the HTTP client behind the hub's library, which was not always the same one."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return HfHubHTTPError.__bases__[0]
+    return f"{folder.name}@{digest_folder(folder)}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +121,7 @@ FORMS = (
         _local_identity,
         _in_folder(_local),
     ),
-    _Form(lambda model: True, _download, _hub_identity, _hub_tokenizer),
+    _Form(lambda model: True, hub.download, hub.identify, partial(hub.download_file, file="tokenizer.json")),
 )
 
 

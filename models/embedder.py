@@ -97,7 +97,7 @@ class Embedder:
         from models.pooling import GaussianPooling
 
         self.settings = settings
-        self.identity = identify(settings.model, settings.revision)
+        self.identity = identify(settings.model, settings.revision, settings.adapter)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._transformer = _load_transformer(settings).to(self._device).eval()
         self._pooling = GaussianPooling(settings.chunks, settings.sigma, settings.alpha)
@@ -200,7 +200,7 @@ def _load_transformer(settings: EmbedderSettings) -> Any:
     from sentence_transformers.base.modules import Transformer
     from transformers.utils import logging
 
-    folder = Path(resolve(settings.model, settings.revision))
+    folder = Path(resolve(settings.model, settings.revision, settings.adapter))
     listing = folder / "modules.json"
     plain = [{"path": "", "type": "Transformer"}]
     first, *rest = json.loads(listing.read_text("utf-8")) if listing.is_file() else plain

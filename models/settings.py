@@ -8,6 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ADAPTER = (
+    "LoRA adapter, merged into the model once: `bundled:NAME` for one of this project's, a local folder, or "
+    "`owner/name@revision` on the hub; empty means none."
+)
+
 
 class Settings(BaseModel):
     """Base of all settings and parameters: frozen, no unknown keys."""
@@ -36,6 +41,7 @@ class VLLMSettings(Settings):
     kind: Literal["vllm"] = "vllm"
     model: str = Field(description="Hub name, local folder, or `package:NAME` for a checkpoint carried by a package.")
     revision: str = Field("", description="Commit or tag on the hub; empty means the newest.")
+    adapter: str = Field("", description=ADAPTER)
     max_model_len: int = Field(2048, ge=64, description="Tokens of prompt and completion together.")
     max_in_flight: int = Field(64, ge=1)
     dtype: str = Field(
@@ -129,6 +135,7 @@ class EmbedderSettings(Settings):
 
     model: str
     revision: str = ""
+    adapter: str = Field("", description=ADAPTER)
     chunks: int = Field(5, ge=1, description="K, local embeddings per document.")
     sigma: float = Field(0.05, gt=0, description="Width of a chunk as a share of the document's tokens.")
     alpha: float = Field(1.0, ge=0, le=1, description="1 = purely local, 0 = purely global.")

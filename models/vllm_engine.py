@@ -12,7 +12,7 @@ of the errors below; any other exception of vLLM means that the engine is gone: 
 On a CPU the engine's core runs in this process: it starts in half the time, uses all cores, and a killed process leaves
 no orphan. On a GPU it is vLLM's own child process, whose end is the surest way to give all memory back; killed with -9,
 this process leaves that child behind. `VLLM_ENABLE_V1_MULTIPROCESSING` overrules both. One thread at a time may use an
-engine; it need not be the main thread. Not covered: LoRA adapters (merge them), multimodal models.
+engine; it need not be the main thread. Not covered: multimodal models.
 """
 
 import gc
@@ -46,7 +46,7 @@ class VLLMEngine:
     """
 
     def __init__(self, settings: VLLMSettings) -> None:
-        self.identity = identify(settings.model, settings.revision)
+        self.identity = identify(settings.model, settings.revision, settings.adapter)
         self.alive = True
         self._settings = settings
         self._llm = _start(settings)
@@ -156,7 +156,7 @@ class VLLMEngine:
 
 def _start(settings: VLLMSettings) -> Any:
     """Load the model and return vLLM's `LLMEngine`."""
-    folder = resolve(settings.model, settings.revision)
+    folder = resolve(settings.model, settings.revision, settings.adapter)
     if not _has_chat_template(folder):
         raise UsageError(f"expected a chat model, {settings.model} has no chat template; use an instruct model")
     # vLLM sets up its logging when it is imported, and adds an allocator to LD_PRELOAD that only its children want.

@@ -145,9 +145,10 @@ class Workspace:
         return _open_tokenizer(self.profile.tokenizer)
 
     def identity(self, role: str) -> str:
-        """`name@revision` of the model in a role: embedder, genericizer, instantiator or judge."""
+        """Identity of the model in a role: embedder, genericizer, instantiator or judge."""
         if role == "embedder":
-            return _identify(self.profile.embedder.model, self.profile.embedder.revision)
+            embedder = self.profile.embedder
+            return _identify(embedder.model, embedder.revision, embedder.adapter)
         settings: AskSettings = getattr(self.profile, role)
         return self._engine_identity(settings.engine)
 
@@ -167,7 +168,7 @@ class Workspace:
         engine = self.profile.engines[name]
         if engine.kind == "server":
             return f"{engine.model}@{engine.revision or 'unpinned'}"
-        return _identify(engine.model, engine.revision)
+        return _identify(engine.model, engine.revision, engine.adapter)
 
     def _asking(self, stage: Stage, role: str, shard: str, input_key: str) -> Job:
         settings: AskSettings = getattr(self.profile, role)
@@ -183,8 +184,8 @@ class Workspace:
 
 
 @lru_cache(maxsize=64)
-def _identify(model: str, revision: str) -> str:
-    return identify(model, revision)
+def _identify(model: str, revision: str, adapter: str = "") -> str:
+    return identify(model, revision, adapter)
 
 
 @lru_cache(maxsize=16)

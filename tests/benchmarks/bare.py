@@ -25,7 +25,7 @@ def engine_and_bare(settings: VLLMSettings) -> Iterator[tuple[VLLMEngine, Any]]:
     from vllm.v1.engine.llm_engine import LLMEngine
 
     with patch.object(LLMEngine, "from_engine_args", return_value=engine._llm):
-        bare = LLM(str(resolve(settings.model, settings.revision)))
+        bare = LLM(str(resolve(settings.model, settings.revision, settings.adapter)))
     try:
         yield engine, bare
     finally:

@@ -70,7 +70,7 @@ def _speed(embedder: Embedder, texts: Sequence[str], rounds: int) -> Figure:
 def _sentence_transformer(settings: EmbedderSettings) -> Any:
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(resolve(settings.model, settings.revision)))
+    model = SentenceTransformer(str(resolve(settings.model, settings.revision, settings.adapter)))
     model.max_seq_length = settings.window_tokens
     return model
 

