@@ -1,0 +1,255 @@
+"""Fine-tuning of the matching embedder on labelled pairs of document and description (paper 3.2).
+
+Round 1 pulls the document's global embedding to the descriptions of compatible templates and away from those of
+incompatible ones. Round 2 does the same with the local embedding, pooled by `models.pooling`, of one chunk per pair:
+of a compatible pair the chunk nearest to its answer, of an incompatible one the embedding that is nearest to the
+description after round 1. What is trained is a LoRA adapter on all linear layers of the encoder.
+
+The loss is the paper's (squared error between cosine and the 0/1 label) or CoSENT, and on request a ranking loss that
+sets each compatible description apart from all other descriptions of the batch. A document is encoded once per batch,
+together with all of its pairs. A seed decides everything that is random.
+
+The adapter is written when training is complete; a failure before that leaves nothing. A document is seen up to the
+model's window: what is cut off is counted, and a compatible pair whose answer lies there is left out of round 2.
+"""
+
+import importlib.util
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from models.checkpoints import resolve
+from models.errors import UsageError
+from models.settings import EmbedderSettings, Settings
+from models.training.pooled_loss import PooledLoss
+
+if TYPE_CHECKING:
+    pass
+
+logger = logging.getLogger(__name__)
+
+NEEDED = ("accelerate", "datasets", "peft")
+
+
+class ContrastSettings(Settings):
+    """How the matching embedder is fine-tuned; the paper publishes only the loss and the two rounds."""
+
+    loss: Literal["cosine", "cosent"] = Field("cosine", description="`cosine` is the paper's.")
+    ranking_weight: float = Field(0.0, ge=0, description="Weight of the in-batch ranking loss; 0 = none (paper).")
+    temperature: float = Field(0.05, gt=0, description="Of the in-batch ranking loss.")
+    round_one_epochs: float = Field(3, ge=0)
+    round_two_epochs: float = Field(3, ge=0)
+    batch_documents: int = Field(8, ge=1, description="Documents of a batch, each with all of its pairs.")
+    learning_rate: float = Field(5e-4, gt=0)
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+    weight_decay: float = Field(0.01, ge=0)
+    rank: int = Field(32, ge=1)
+    lora_alpha: int = Field(64, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """A document, a compatible document description, and whether they are compatible.
+
+    `answer_at` is the place of the answer in the document in code points, None when there is none.
+    """
+
+    document: str
+    description: str
+    compatible: bool
+    answer_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training did: mean loss of every epoch of both rounds, pairs used, documents seen only in part."""
+
+    losses: tuple[float, ...]
+    pairs: int
+    documents: int
+    documents_cut: int
+    answers_cut: int
+
+
+def chunk_at(share: float, chunks: int) -> int:
+    """Number 1 to K of the chunk whose centre k / (K+1) is nearest to a place in a document, 0 to 1 (paper App. B)."""
+    return min(range(1, chunks + 1), key=lambda chunk: abs(chunk / (chunks + 1) - share))
+
+
+class ContrastTrainer:
+    """An embedder under training.
+
+    Args:
+        embedder: The base model and its pooling.
+        settings: How to train.
+
+    Raises:
+        UsageError: the base cannot be had, or a package that training needs is missing.
+    """
+
+    def __init__(self, embedder: EmbedderSettings, settings: ContrastSettings) -> None:
+        from models.pooling import GaussianPooling
+
+        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UsageError(f"training needs {', '.join(missing)}; install fineinstructions[train]")
+        self._embedder = embedder
+        self._settings = settings
+        self.pooling = GaussianPooling(embedder.chunks, embedder.sigma, embedder.alpha)
+        self.model = self._adapted()
+
+    def fit(self, pairs: Sequence[LabelledPair]) -> Training:
+        """Train both rounds on the pairs; of a document cut at the window, its visible part.
+
+        Raises:
+            UsageError: there is only one kind of label.
+        """
+        if len({pair.compatible for pair in pairs}) < 2:
+            raise UsageError(f"expected compatible and incompatible pairs, found {len(pairs)} of one kind; add labels")
+        visible = self._visible(pairs)
+        kept = [pair for pair, original in zip(visible, pairs, strict=True) if not _lost(pair, original)]
+        losses = self._round([(pair, 0) for pair in visible], self._settings.round_one_epochs)
+        if self._settings.round_two_epochs:
+            chunks = self._chunks(kept)
+            losses += self._round(list(zip(kept, chunks, strict=True)), self._settings.round_two_epochs)
+        cut = {pair.document for pair, seen in zip(pairs, visible, strict=True) if pair.document != seen.document}
+        return Training(
+            losses=tuple(losses),
+            pairs=len(pairs),
+            documents=len({pair.document for pair in pairs}),
+            documents_cut=len(cut),
+            answers_cut=len(visible) - len(kept),
+        )
+
+    def save(self, folder: Path, base: str) -> None:
+        """Write the adapter in peft's format, as float32 safetensors; `base` is the name it gives its base model."""
+        transformer = self.model.transformers_model
+        for config in transformer.peft_config.values():
+            config.base_model_name_or_path = base
+        transformer.save_pretrained(folder)
+
+    def _adapted(self) -> Any:
+        from peft import LoraConfig, TaskType
+        from sentence_transformers import SentenceTransformer
+        from transformers import set_seed
+
+        set_seed(self._settings.seed)
+        folder = resolve(self._embedder.model, self._embedder.revision)
+        model: Any = SentenceTransformer(str(folder), local_files_only=True)
+        model.max_seq_length = self._embedder.window_tokens
+        model.add_adapter(
+            LoraConfig(
+                task_type=TaskType.FEATURE_EXTRACTION,
+                r=self._settings.rank,
+                lora_alpha=self._settings.lora_alpha,
+                lora_dropout=self._settings.dropout,
+                target_modules="all-linear",
+            )
+        )
+        return model
+
+    def _visible(self, pairs: Sequence[LabelledPair]) -> list[LabelledPair]:
+        """The pairs with their documents cut at the window."""
+        documents = list(dict.fromkeys(pair.document for pair in pairs))
+        encoded = self.model.tokenizer(
+            documents, truncation=True, max_length=self._embedder.window_tokens, return_offsets_mapping=True
+        )
+        ends = (max(end for _, end in offsets) for offsets in encoded["offset_mapping"])
+        seen = {
+            document: document if not document[end:].strip() else document[:end]
+            for document, end in zip(documents, ends, strict=True)
+        }
+        return [_within(pair, seen[pair.document]) for pair in pairs]
+
+    def _chunks(self, pairs: Sequence[LabelledPair]) -> list[int]:
+        """The embedding of each pair's document that round 2 trains."""
+        return [
+            nearest if pair.answer_at is None else chunk_at(pair.answer_at / len(pair.document), self.pooling.chunks)
+            for pair, nearest in zip(pairs, self._nearest(pairs), strict=True)
+        ]
+
+    def _nearest(self, pairs: Sequence[LabelledPair]) -> list[int]:
+        """Number 0 to K of the document's embedding that is nearest to the description by the model as it is now."""
+        import torch
+        from torch.nn.functional import normalize
+
+        described = self.model.encode([pair.description for pair in pairs], convert_to_tensor=True)
+        documents = list(dict.fromkeys(pair.document for pair in pairs))
+        tokens = self.model.encode(documents, output_value="token_embeddings")
+        vectors = {
+            document: normalize(self.pooling(states[None], torch.ones(1, len(states), device=states.device))[0], dim=-1)
+            for document, states in zip(documents, tokens, strict=True)
+        }
+        return [int((vectors[pair.document] @ vector).argmax()) for pair, vector in zip(pairs, described, strict=True)]
+
+    def _round(self, rows: Sequence[tuple[LabelledPair, int]], epochs: float) -> list[float]:
+        """Train on the pairs, each with the number of its document's embedding; the mean loss of every epoch."""
+        from datasets import Dataset
+        from sentence_transformers import SentenceTransformerTrainer
+
+        if not epochs:
+            return []
+        dataset = Dataset.from_dict(
+            {
+                "document": [pair.document for pair, _ in rows],
+                "description": [pair.description for pair, _ in rows],
+                "label": [[int(pair.compatible), chunk] for pair, chunk in rows],
+            }
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            trainer = SentenceTransformerTrainer(
+                model=self.model,
+                args=self._arguments(Path(scratch), epochs),
+                train_dataset=dataset,
+                loss=PooledLoss(
+                    self.model,
+                    self.pooling,
+                    self._settings.loss,
+                    self._settings.ranking_weight,
+                    self._settings.temperature,
+                ),
+            )
+            trainer.train()
+        history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        logger.info("losses of the epochs: %s", ", ".join(f"{loss:.4f}" for loss in history))
+        return history
+
+    def _arguments(self, scratch: Path, epochs: float) -> Any:
+        import torch
+        from sentence_transformers import SentenceTransformerTrainingArguments
+
+        from models.training.batches import DocumentBatches
+
+        return SentenceTransformerTrainingArguments(
+            output_dir=str(scratch),
+            num_train_epochs=epochs,
+            per_device_train_batch_size=self._settings.batch_documents,
+            batch_sampler=DocumentBatches,
+            learning_rate=self._settings.learning_rate,
+            warmup_steps=self._settings.warmup_share,
+            weight_decay=self._settings.weight_decay,
+            seed=self._settings.seed,
+            logging_strategy="epoch",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _within(pair: LabelledPair, visible: str) -> LabelledPair:
+    """The pair with the part of its document that the model sees, and its answer if it lies there."""
+    seen = pair.answer_at is not None and pair.answer_at < len(visible)
+    return replace(pair, document=visible, answer_at=pair.answer_at if seen else None)
+
+
+def _lost(pair: LabelledPair, original: LabelledPair) -> bool:
+    return original.answer_at is not None and pair.answer_at is None

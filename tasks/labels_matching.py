@@ -1,0 +1,126 @@
+"""Labelled pairs of document and description, from files, for training and measuring the matching embedder.
+
+A row names a document, a template with its description, and whether they are compatible; of a compatible one it may
+hold the answer, whose excerpts say where in the document the template applies (paper 3.2, round 2). The gates are
+those of production: a template that cannot be used, or an answer whose excerpts are not in the document or are too
+small a share of it, keeps a row out, with its reason.
+
+A file that cannot be read, or lacks a field, raises `UsageError`. Not covered: whether the labels are right.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import fsspec
+import polars as pl
+
+from models.errors import UsageError
+from models.excerpts import expand
+from models.refusals import Refusal
+from models.settings import InstantiatorSettings
+from models.templates import Template, TemplateError
+from models.training.contrast import LabelledPair
+from models.training.split import held_out
+
+LABELS = pl.Schema(
+    {
+        "document_id": pl.String(),
+        "document_start": pl.Int64(),
+        "document": pl.String(),
+        "template": pl.String(),
+        "compatible_document_description": pl.String(),
+        "compatible": pl.Boolean(),
+        "answer": pl.String(),
+    }
+)
+"""`document` is the passage that begins at code point `document_start` of the document `document_id`."""
+
+OPTIONAL = ("document_start", "answer")
+
+
+@dataclass(frozen=True)
+class MatchingLabel:
+    """A labelled pair, which document it is of, and where in it; `file` is the position of its file."""
+
+    pair: LabelledPair
+    document_id: str
+    document_start: int
+    file: int
+
+
+@dataclass(frozen=True)
+class RejectedLabel:
+    """A row that failed a gate; `row` counts from 1 in its file."""
+
+    url: str
+    row: int
+    reason: str
+    detail: str
+
+
+def read_matching_labels(urls: Sequence[str]) -> tuple[list[MatchingLabel], list[RejectedLabel]]:
+    """All rows of jsonl files of schema `LABELS`: those that pass the gates, and those that do not.
+
+    Raises:
+        UsageError: when a file cannot be read, or a row lacks a field.
+    """
+    kept: list[MatchingLabel] = []
+    rejected: list[RejectedLabel] = []
+    for file, url in enumerate(urls):
+        for number, row in enumerate(_read(url).iter_rows(named=True), start=1):
+            at = _check(row["template"], row["compatible_document_description"], row["document"], row["answer"])
+            if isinstance(at, Refusal):
+                rejected.append(RejectedLabel(url, number, at.reason, at.detail))
+                continue
+            pair = LabelledPair(row["document"], row["compatible_document_description"], row["compatible"], at)
+            kept.append(MatchingLabel(pair, row["document_id"], row["document_start"] or 0, file))
+    return kept, rejected
+
+
+def split(labels: Iterable[MatchingLabel], share: float, seed: int) -> tuple[list[MatchingLabel], list[MatchingLabel]]:
+    """Labels to train on and labels held out, by document."""
+    parts: tuple[list[MatchingLabel], list[MatchingLabel]] = ([], [])
+    for label in labels:
+        parts[held_out(label.document_id, share, seed)].append(label)
+    return parts
+
+
+def _read(url: str) -> pl.DataFrame:
+    try:
+        with fsspec.open(url, "rb") as file:
+            rows = pl.read_ndjson(file.read(), schema=LABELS)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise UsageError(f"labels {url!r}: expected jsonl with {', '.join(LABELS)}, but: {error}") from error
+    needed = [name for name in LABELS if name not in OPTIONAL]
+    incomplete = rows.with_row_index("number").filter(pl.any_horizontal(pl.col(needed).is_null()))
+    if len(incomplete):
+        raise UsageError(
+            f"labels {url!r}: row {incomplete['number'][0] + 1} of {len(rows)} lacks one of {', '.join(needed)} "
+            f"({len(incomplete)} such rows); complete or remove them"
+        )
+    return rows
+
+
+def _check(template: str, description: str, document: str, answer: str | None) -> int | Refusal | None:
+    """Where the answer lies in the document, None without one, or the first gate that the row fails."""
+    try:
+        Template.parse(template)
+    except TemplateError as error:
+        return Refusal(error.reason, error.detail)
+    if not description.strip():
+        return Refusal("no_description", "the description is empty")
+    return None if answer is None else _answer_at(document, answer)
+
+
+def _answer_at(document: str, answer: str) -> int | Refusal:
+    """The middle of the document's characters that the answer quotes."""
+    expansion = expand(answer, document, (0, len(document)))
+    if isinstance(expansion, Refusal):
+        return expansion
+    least = InstantiatorSettings.model_fields["min_excerpt_share"].default
+    if expansion.share < least:
+        return Refusal("excerpt_share_low", f"expected {least:.2f} or more, found {expansion.share:.2f}")
+    return (
+        min(excerpt.document_start for excerpt in expansion.excerpts)
+        + max(excerpt.document_end for excerpt in expansion.excerpts)
+    ) // 2
