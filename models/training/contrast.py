@@ -14,24 +14,17 @@ model's window: what is cut off is counted, and a compatible pair whose answer l
 """
 
 import importlib.util
-import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from models.checkpoints import resolve
 from models.errors import UsageError
 from models.settings import EmbedderSettings, Settings
-from models.training.pooled_loss import PooledLoss
-
-if TYPE_CHECKING:
-    pass
-
-logger = logging.getLogger(__name__)
 
 NEEDED = ("accelerate", "datasets", "peft")
 
@@ -42,8 +35,8 @@ class ContrastSettings(Settings):
     loss: Literal["cosine", "cosent"] = Field("cosine", description="`cosine` is the paper's.")
     ranking_weight: float = Field(0.0, ge=0, description="Weight of the in-batch ranking loss; 0 = none (paper).")
     temperature: float = Field(0.05, gt=0, description="Of the in-batch ranking loss.")
-    round_one_epochs: float = Field(3, ge=0)
-    round_two_epochs: float = Field(3, ge=0)
+    round_one_epochs: int = Field(3, ge=0)
+    round_two_epochs: int = Field(3, ge=0)
     batch_documents: int = Field(8, ge=1, description="Documents of a batch, each with all of its pairs.")
     learning_rate: float = Field(5e-4, gt=0)
     warmup_share: float = Field(0.1, ge=0, lt=1)
@@ -180,58 +173,49 @@ class ContrastTrainer:
         import torch
         from torch.nn.functional import normalize
 
-        described = self.model.encode([pair.description for pair in pairs], convert_to_tensor=True)
+        quiet = {"show_progress_bar": False, "convert_to_tensor": True}
+        described = self.model.encode([pair.description for pair in pairs], **quiet)
         documents = list(dict.fromkeys(pair.document for pair in pairs))
-        tokens = self.model.encode(documents, output_value="token_embeddings")
+        tokens = self.model.encode(documents, output_value="token_embeddings", **quiet)
         vectors = {
             document: normalize(self.pooling(states[None], torch.ones(1, len(states), device=states.device))[0], dim=-1)
             for document, states in zip(documents, tokens, strict=True)
         }
         return [int((vectors[pair.document] @ vector).argmax()) for pair, vector in zip(pairs, described, strict=True)]
 
-    def _round(self, rows: Sequence[tuple[LabelledPair, int]], epochs: float) -> list[float]:
+    def _round(self, rows: Sequence[tuple[LabelledPair, int]], epochs: int) -> list[float]:
         """Train on the pairs, each with the number of its document's embedding; the mean loss of every epoch."""
         from datasets import Dataset
-        from sentence_transformers import SentenceTransformerTrainer
+
+        from models.training.pooled_trainer import PooledLoss, PooledTrainer
 
         if not epochs:
             return []
-        dataset = Dataset.from_dict(
-            {
-                "document": [pair.document for pair, _ in rows],
-                "description": [pair.description for pair, _ in rows],
-                "label": [[int(pair.compatible), chunk] for pair, chunk in rows],
-            }
-        )
+        columns = {
+            "document": [pair.document for pair, _ in rows],
+            "description": [pair.description for pair, _ in rows],
+            "label": [[int(pair.compatible), chunk] for pair, chunk in rows],
+        }
+        settings = self._settings
+        loss = PooledLoss(self.model, self.pooling, settings.loss, settings.ranking_weight, settings.temperature)
         with tempfile.TemporaryDirectory() as scratch:
-            trainer = SentenceTransformerTrainer(
+            trainer = PooledTrainer(
                 model=self.model,
-                args=self._arguments(Path(scratch), epochs),
-                train_dataset=dataset,
-                loss=PooledLoss(
-                    self.model,
-                    self.pooling,
-                    self._settings.loss,
-                    self._settings.ranking_weight,
-                    self._settings.temperature,
-                ),
+                args=self._arguments(scratch, epochs),
+                train_dataset=Dataset.from_dict(columns),
+                loss=loss,
             )
             trainer.train()
-        history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-        logger.info("losses of the epochs: %s", ", ".join(f"{loss:.4f}" for loss in history))
-        return history
+        return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
-    def _arguments(self, scratch: Path, epochs: float) -> Any:
+    def _arguments(self, scratch: str, epochs: int) -> Any:
         import torch
         from sentence_transformers import SentenceTransformerTrainingArguments
 
-        from models.training.batches import DocumentBatches
-
         return SentenceTransformerTrainingArguments(
-            output_dir=str(scratch),
+            output_dir=scratch,
             num_train_epochs=epochs,
             per_device_train_batch_size=self._settings.batch_documents,
-            batch_sampler=DocumentBatches,
             learning_rate=self._settings.learning_rate,
             warmup_steps=self._settings.warmup_share,
             weight_decay=self._settings.weight_decay,
