@@ -209,6 +209,27 @@ def calibrate(
 
 
 @app.command()
+def distill(
+    target: Annotated[
+        Literal["genericizer", "instantiator", "judge", "embedder", "all"],
+        typer.Argument(help="What to train; all: one adapter for the three, one for the embedder."),
+    ],
+    silver: Annotated[str, typer.Option(help="Folder of labels (jsonl): genericizer, instantiator, retrieved.")],
+    out: Annotated[str, typer.Option(help="Local folder for adapters, figures and model cards.")],
+    base: Annotated[str, typer.Option(help="Base model; by default the profile's.")] = "",
+    profile: Profile = "tiny",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """Labels of a large model to small models of your own."""
+    from flows import commands
+    from tasks.distill.plan import Distillation
+
+    plan = Distillation(target=target, silver=silver, out=out, profile=profile, overrides=tuple(settings), base=base)
+    commands.distill(plan, json)
+
+
+@app.command()
 def doctor(
     store: Store = "", profile: Profile = "tiny", corpus: Corpus = "main", settings: Set = [], json: Json = False
 ) -> None:

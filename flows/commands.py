@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from flows import display, trails
 from flows.bars import Bars, err
+from flows.distill import distill as distill_flow
 from flows.index import build_index
 from flows.ingest import ingest_corpus
 from flows.mine import mine_templates
@@ -21,6 +22,7 @@ from flows.states import settled
 from models.errors import ShardError, UsageError
 from tasks import progress
 from tasks.calibrate import calibrate as pick_threshold
+from tasks.distill.plan import Distillation
 from tasks.doctor import examine, preflight
 from tasks.forecast import forecast
 from tasks.lookup import look_up
@@ -125,6 +127,17 @@ def calibrate(scope: Scope, labels: str, precision: float, as_json: bool) -> Non
     else:
         found = calibrate_on_outcomes(scope, precision)
     display.show_calibration(found, as_json)
+
+
+def distill(plan: Distillation, as_json: bool) -> None:
+    """Adapters, their figures and their cards."""
+    for part in ("helpers", "embedder"):
+        if getattr(plan, part):
+            # Settings, labels and base model are looked at before anything is started.
+            plan.folder(part)
+    with _bars():
+        trained = distill_flow(plan)
+    display.show_trained(trained, as_json)
 
 
 def doctor(scope: Scope, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.calibrate import Calibration
+from tasks.distill.model_card import Trained
 from tasks.doctor import Check
 from tasks.forecast import Forecast
 from tasks.funnel import UNITS, StageTotals
@@ -201,6 +202,20 @@ def show_calibration(found: Calibration, as_json: bool) -> None:
         f"match.threshold = {found.threshold:.3f}: precision {found.precision:.3f}, recall {found.recall:.3f}, "
         f"{found.kept:,} labelled pairs kept; AUC {found.auc:.3f}"
     )
+
+
+def show_trained(trained: Iterable[Trained], as_json: bool) -> None:
+    """Adapters with their figures, base beside tuned, and where they lie."""
+    if as_json:
+        dump([{**vars(made), "adapter": str(made.adapter)} for made in trained])
+        return
+    for made in trained:
+        shown = table(made.adapter.parent.name, "on held-out labels", ">base", ">tuned")
+        for row in made.rows():
+            shown.add_row(row["measure"], row["base"], row["tuned"])
+        out.print(shown)
+        out.print(f"Adapter  {escape(str(made.adapter))}", soft_wrap=True)
+        out.print(f"Card     {escape(str(made.adapter / 'README.md'))}", soft_wrap=True)
 
 
 def show_checks(checks: Iterable[Check], as_json: bool) -> bool:

@@ -23,6 +23,8 @@ from models.settings import (
     JudgeSettings,
     Settings,
 )
+from models.training.contrast import ContrastSettings
+from models.training.settings import TrainSettings
 
 BUILT_IN = ("tiny", "paper", "server")
 
@@ -111,6 +113,18 @@ class ReleaseSettings(Settings):
     against: tuple[str, ...] = Field((), description="Earlier releases whose pairs are left out.")
 
 
+class DistillSettings(Settings):
+    """Training of small helpers on labels of a large model (paper 1.2, 1.3, 1.6)."""
+
+    held_out: float = Field(0.15, gt=0, lt=1, description="Share of documents and queries that is only measured on.")
+    null_share: float = Field(0.05, ge=0, lt=1, description="Share of incompatible pairs trained on (paper 3.3).")
+    most_examples: int = Field(0, ge=0, description="Most labels per file and helper; 0 means all.")
+    margin_pairs: int = Field(300, ge=2, description="Labels per file by which the margin for `null` is chosen.")
+    seed: int = Field(0, ge=0, description="Of the split and of every choice.")
+    train: TrainSettings = TrainSettings()
+    contrast: ContrastSettings = ContrastSettings()
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -126,6 +140,7 @@ class Profile(Settings):
     index: IndexSettings = IndexSettings()
     match: MatchSettings = MatchSettings()
     release: ReleaseSettings = ReleaseSettings()
+    distill: DistillSettings = DistillSettings()
     part_requests: int = Field(512, ge=1, description="Requests per part of an LLM stage; what a kill can lose.")
 
     @model_validator(mode="after")

@@ -52,7 +52,7 @@ def canonical_pairs(
     window = (0, len(document))
     asked, answered = expand(instruction, document, window), expand(answer, document, window)
     if isinstance(asked, Refusal) or isinstance(answered, Refusal):
-        yield asked if isinstance(asked, Refusal) else answered
+        yield from (one for one in (asked, answered) if isinstance(one, Refusal))
         return
     filled = _filled(template, asked.text)
     if filled is None:

@@ -11,6 +11,7 @@ import copy
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,19 @@ WEIGHTS = "adapter_model.safetensors"
 LOG_STEPS = 5
 
 
-def train(examples: Iterable[Example], settings: TrainSettings, folder: Path) -> Path:
+@dataclass(frozen=True)
+class Base:
+    """The model that an adapter is for, named as in an engine's settings."""
+
+    model: str
+    revision: str = ""
+
+
+def train(examples: Iterable[Example], base: Base, settings: TrainSettings, folder: Path) -> Path:
     """Train an adapter, or go on with it.
 
     Args:
+        base: What the adapter is for.
         examples: What to learn; the same ones in the same order when a killed training goes on.
         settings: How.
         folder: Receives `training/`, which may be deleted afterwards, and `adapter/`.
@@ -44,7 +54,7 @@ def train(examples: Iterable[Example], settings: TrainSettings, folder: Path) ->
     adapter = folder / "adapter"
     if (adapter / WEIGHTS).is_file():
         return adapter
-    tokenizer, model = load(settings.model, settings.revision)
+    tokenizer, model = load(base)
     encoded = [encode(example, tokenizer, settings.decision_weight) for example in examples]
     packs = pack(encoded, settings.pack_tokens, settings.seed)
     if not packs.packs:
@@ -55,11 +65,11 @@ def train(examples: Iterable[Example], settings: TrainSettings, folder: Path) ->
         logger.warning("%d examples are longer than a pack, the first is %s", len(packs.left_out), packs.left_out[0])
     trainer = _trainer(model, packs, settings, folder / "training")
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder / "training"))
-    _save(trainer.model, settings, adapter)
+    _save(trainer.model, base, adapter)
     return adapter
 
 
-def load(model: str, revision: str = "", adapter: Path | None = None) -> tuple[Any, Any]:
+def load(base: Base, adapter: Path | None = None) -> tuple[Any, Any]:
     """Tokenizer and model in float32, with an adapter if there is one.
 
     Raises:
@@ -72,9 +82,11 @@ def load(model: str, revision: str = "", adapter: Path | None = None) -> tuple[A
         import transformers
     except ImportError as error:
         raise UsageError(f"training needs {error.name}: install fineinstructions[train]") from error
-    source = resolve(model, revision)
+    source = resolve(base.model, base.revision)
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-    loaded = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32, attn_implementation="sdpa")
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.float32, attn_implementation="sdpa"
+    )
     if adapter is not None:
         loaded = peft.PeftModel.from_pretrained(loaded, adapter)
     return tokenizer, loaded.eval()
@@ -133,18 +145,18 @@ def _collate(packs: Sequence[Sequence[Encoded]], scale: float) -> dict[str, Any]
 def _last_checkpoint(folder: Path) -> str | None:
     from transformers.trainer_utils import get_last_checkpoint
 
-    last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    last: str | None = get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
     return last
 
 
-def _save(model: Any, settings: TrainSettings, adapter: Path) -> None:
-    """Write the adapter whole or not at all, naming the base model as the settings do and no path of this machine."""
+def _save(model: Any, base: Base, adapter: Path) -> None:
+    """Write the adapter whole or not at all, naming the base model as `base` does and no path of this machine."""
     import peft
     import torch
     from safetensors.torch import save_file
 
     config = copy.copy(model.peft_config["default"])
-    config.base_model_name_or_path, config.revision = settings.model, settings.revision or None
+    config.base_model_name_or_path, config.revision = base.model, base.revision or None
     config.target_modules = sorted(config.target_modules)
     config.inference_mode = True
     weights = peft.get_peft_model_state_dict(model)

@@ -73,7 +73,7 @@ def pack(sequences: Sequence[Encoded], most_tokens: int, seed: int) -> Packs:
     random.Random(seed).shuffle(order)
     packs: list[tuple[Encoded, ...]] = []
     left_out: list[str] = []
-    tree, held = PrefixTree(), []
+    tree, held = PrefixTree(), list[Encoded]()
     for sequence in (sequence for name in order for sequence in groups[name]):
         grown = tree.with_added([sequence.tokens])
         if len(grown) > most_tokens:

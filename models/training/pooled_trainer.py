@@ -82,7 +82,7 @@ class PooledLoss(nn.Module):
         return states
 
 
-class DocumentBatches(DefaultBatchSampler):  # type: ignore[misc]
+class DocumentBatches(DefaultBatchSampler):
     """Batches of `batch_size` documents with all of their rows, shuffled anew every epoch.
 
     A document is then encoded once per batch; documents of like length come together, so that little is padded.
@@ -115,14 +115,14 @@ class DocumentBatches(DefaultBatchSampler):  # type: ignore[misc]
             yield [row for document in batches[place] for row in self._rows[document]]
 
 
-class PooledTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
+class PooledTrainer(SentenceTransformerTrainer):
     """A trainer with batches by document, and a log in place of prints; the model card is ours to write."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.remove_callback(PrinterCallback)
 
-    def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, **rest: Any) -> DocumentBatches:
+    def get_batch_sampler(self, dataset: Any, batch_size: int, *args: Any, **kwargs: Any) -> DocumentBatches:
         """Batches of `batch_size` documents."""
         return DocumentBatches(dataset, batch_size, self.args.seed)
 

@@ -8,8 +8,6 @@ from models.settings import Settings
 class TrainSettings(Settings):
     """Supervised fine-tuning of a causal language model by low-rank adapters (LoRA) on all its linear layers."""
 
-    model: str = Field(description="Base model, named as in an engine's settings.")
-    revision: str = ""
     rank: int = Field(32, ge=1, description="r of LoRA; size and capacity of the adapter grow with it.")
     alpha: int = Field(64, ge=1, description="LoRA's alpha: the adapter counts alpha / rank.")
     dropout: float = Field(0.0, ge=0, lt=1)

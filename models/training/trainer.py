@@ -10,7 +10,7 @@ import transformers
 logger = logging.getLogger(__name__)
 
 
-class PackTrainer(transformers.Trainer):  # type: ignore[misc]
+class PackTrainer(transformers.Trainer):
     """Trains on packs (`models.training.packing.collate`): one per forward pass, a weighted sum over its targets."""
 
     def compute_loss(self, model: Any, inputs: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> Any:
@@ -22,7 +22,7 @@ class PackTrainer(transformers.Trainer):  # type: ignore[misc]
         return (losses * weights).sum()
 
 
-class Pace(transformers.TrainerCallback):  # type: ignore[misc]
+class Pace(transformers.TrainerCallback):
     """Logs loss and speed; tokens are those of forward passes, where what examples share counts once."""
 
     def __init__(self) -> None:
@@ -33,9 +33,9 @@ class Pace(transformers.TrainerCallback):  # type: ignore[misc]
         """Start the clock."""
         self._started, self._tokens = time.monotonic(), state.num_input_tokens_seen
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **kwargs: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """One line per report of the Trainer."""
-        if "loss" in logs:
+        if "loss" in (logs := kwargs["logs"]):
             speed = (state.num_input_tokens_seen - self._tokens) / (time.monotonic() - self._started)
             logger.info(
                 "step %d of %d, loss %.3f, %.0f tokens/s", state.global_step, state.max_steps, logs["loss"], speed

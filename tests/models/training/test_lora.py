@@ -8,7 +8,7 @@ import pytest
 from models.engine import Message
 from models.errors import UsageError
 from models.training.examples import Example
-from models.training.lora import WEIGHTS, load, train
+from models.training.lora import WEIGHTS, Base, load, train
 from models.training.packing import IGNORED, collate, encode, pack
 from models.training.settings import TrainSettings
 from tests.models.training.small_model import small_model
@@ -21,14 +21,13 @@ EXAMPLES = [
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return small_model(tmp_path_factory.mktemp("model"))
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return Base(small_model(tmp_path_factory.mktemp("model")))
 
 
 @pytest.fixture
-def settings(model: str) -> TrainSettings:
+def settings() -> TrainSettings:
     return TrainSettings(
-        model=model,
         rank=4,
         alpha=8,
         learning_rate=2e-2,
@@ -45,10 +44,10 @@ def weights(adapter: Path) -> dict[str, list[float]]:
     return {name: weight.flatten().tolist() for name, weight in load_file(adapter / WEIGHTS).items()}
 
 
-def loss(adapter: Path | None, settings: TrainSettings) -> float:
+def loss(adapter: Path | None, base: Base) -> float:
     import torch
 
-    tokenizer, model = load(settings.model, adapter=adapter)
+    tokenizer, model = load(base, adapter)
     packs = pack([encode(example, tokenizer, 1.0) for example in EXAMPLES], 4096, seed=0)
     inputs = collate(packs.packs[0], packs.scale)
     sources, targets, share = (inputs.pop(name) for name in ("sources", "targets", "weights"))
@@ -57,15 +56,17 @@ def loss(adapter: Path | None, settings: TrainSettings) -> float:
     return float((torch.nn.functional.cross_entropy(logits, targets, reduction="none") * share).sum())
 
 
-def test_training_lowers_the_loss_and_leaves_an_adapter_that_loads(settings: TrainSettings, tmp_path: Path) -> None:
-    adapter = train(EXAMPLES, settings, tmp_path)
+def test_training_lowers_the_loss_and_leaves_an_adapter_that_loads(
+    base: Base, settings: TrainSettings, tmp_path: Path
+) -> None:
+    adapter = train(EXAMPLES, base, settings, tmp_path)
     assert sorted(path.name for path in adapter.iterdir()) == ["adapter_config.json", WEIGHTS]
-    assert loss(adapter, settings) < loss(None, settings) - 1
+    assert loss(adapter, base) < loss(None, base) - 1
 
 
-def test_a_killed_training_ends_as_an_undisturbed_one(settings: TrainSettings, tmp_path: Path) -> None:
-    whole = train(EXAMPLES, settings, tmp_path / "whole")
-    train(EXAMPLES, settings, tmp_path / "killed")
+def test_a_killed_training_ends_as_an_undisturbed_one(base: Base, settings: TrainSettings, tmp_path: Path) -> None:
+    whole = train(EXAMPLES, base, settings, tmp_path / "whole")
+    train(EXAMPLES, base, settings, tmp_path / "killed")
     killed = tmp_path / "killed"
     (killed / "adapter" / WEIGHTS).unlink()
     (killed / "adapter").rename(tmp_path / "gone")
@@ -73,11 +74,11 @@ def test_a_killed_training_ends_as_an_undisturbed_one(settings: TrainSettings, t
     for path in checkpoints[1:]:
         path.rename(tmp_path / path.name)
     assert len(checkpoints) == 2
-    assert weights(train(EXAMPLES, settings, killed)) == weights(whole)
+    assert weights(train(EXAMPLES, base, settings, killed)) == weights(whole)
 
 
-def test_only_completions_count_and_decisions_count_more(settings: TrainSettings) -> None:
-    tokenizer, _ = load(settings.model)
+def test_only_completions_count_and_decisions_count_more(base: Base) -> None:
+    tokenizer, _ = load(base)
     example = replace(EXAMPLES[1], decisive=(0, 4))
     encoded = encode(example, tokenizer, 5.0)
     assert tokenizer.decode(encoded.tokens).endswith(f"<|im_start|>assistant\nnull{tokenizer.eos_token}")
@@ -89,8 +90,8 @@ def test_only_completions_count_and_decisions_count_more(settings: TrainSettings
     assert packed["sources"][counted].tolist() == [len(encoded.tokens) - 3, len(encoded.tokens) - 2]
 
 
-def test_no_pack_is_too_big_and_an_example_that_fits_none_is_named(settings: TrainSettings) -> None:
-    tokenizer, _ = load(settings.model)
+def test_no_pack_is_too_big_and_an_example_that_fits_none_is_named(base: Base) -> None:
+    tokenizer, _ = load(base)
     long = replace(EXAMPLES[0], id="long", completion="word " * 200)
     packs = pack([encode(example, tokenizer, 1.0) for example in (*EXAMPLES, long)], 100, seed=0)
     assert packs.left_out == ("long",)
@@ -98,6 +99,6 @@ def test_no_pack_is_too_big_and_an_example_that_fits_none_is_named(settings: Tra
     assert max(len(collate(held, 1.0)["input_ids"][0]) for held in packs.packs) <= 128
 
 
-def test_nothing_to_learn_from_is_said(settings: TrainSettings, tmp_path: Path) -> None:
+def test_nothing_to_learn_from_is_said(base: Base, settings: TrainSettings, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected examples of at most 128 tokens"):
-        train([], settings, tmp_path)
+        train([], base, settings, tmp_path)

@@ -116,7 +116,7 @@ def limit_nulls(taught: Taught, share: float, seed: int = 0) -> Taught:
         seed: Of the draw.
     """
     compatible = taught.labels["compatible"]
-    most = round(compatible.sum() * share / (1 - share))
+    most = round(int(compatible.sum()) * share / (1 - share))
     drawn = sorted(taught.labels.filter(~compatible)["pair_id"], key=lambda id: digest(seed, id))[:most]
     return taught.take(compatible | taught.labels["pair_id"].is_in(drawn))
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.embedder import Embedder
 from models.errors import UsageError
-from tasks.labels_matching import MatchingLabel
+from tasks.distill.matching_labels import MatchingLabel
 
 TEMPLATES = 6
 """Templates per document (paper 4.2)."""

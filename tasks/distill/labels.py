@@ -8,7 +8,7 @@ Other fields are ignored; an answer quotes its document with excerpt markup. A f
 lacks a field, is a `UsageError` that names it: labels are few and somebody made them. A label whose excerpts cannot be
 found is returned as rejected.
 
-Not covered: whether a label passes production's gates (`tasks.examples`).
+Not covered: whether a label passes production's gates (`tasks.distill.examples`).
 """
 
 from collections.abc import Iterator

@@ -107,7 +107,12 @@ def instantiator_figures(labels: pl.DataFrame, settings: InstantiatorSettings, e
         instantiator.request(id, template, document, window)
         for (id, template, document, _), window in zip(rows, windows, strict=True)
     ]
-    found = answers(engine, requests, lambda place, reply: instantiator.read(*rows[place][1:3], windows[place], reply))
+
+    def read(place: int, reply: Completion) -> Instantiated | Refusal:
+        _, template, document, _ = rows[place]
+        return instantiator.read(template, document, windows[place], reply)
+
+    found = answers(engine, requests, read)
     null = [isinstance(pair, Refusal) and pair.reason == "null" for pair in found]
     pairs = [isinstance(pair, Instantiated) for pair in found]
     scores = [

@@ -1,0 +1,42 @@
+"""Labels of a large model to small models that do the job: read, train, measure, describe (paper 1.2, 1.3, 1.6)."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from tasks.distill.helpers import measure_helpers, train_helpers
+from tasks.distill.lessons import read_lesson
+from tasks.distill.matcher import measure_embedder, read_sides, train_embedder
+from tasks.distill.model_card import Trained, write_embedder_card, write_helpers_card
+from tasks.distill.plan import Distillation
+
+
+@flow(name="distill", flow_run_name="distill-{plan.target}")
+def distill(plan: Distillation) -> list[Trained]:
+    """Train the helpers that a plan names; steps that are done are not done again.
+
+    Args:
+        plan: What to train, out of which labels, into which folder.
+    """
+    trained: list[Trained] = []
+    if plan.embedder:
+        trained.append(_embedder(plan))
+    if plan.helpers:
+        trained.append(_helpers(plan))
+    return trained
+
+
+def _helpers(plan: Distillation) -> Trained:
+    lessons = [read_lesson(plan, helper) for helper in plan.helpers]
+    adapter = train_helpers(plan, lessons)
+    made = Trained(adapter, measure_helpers(plan, lessons, None), measure_helpers(plan, lessons, adapter))
+    write_helpers_card(plan, lessons, made)
+    return made
+
+
+def _embedder(plan: Distillation) -> Trained:
+    learned, held = read_sides(plan)
+    adapter: Path = train_embedder(plan, learned)
+    made = Trained(adapter, measure_embedder(plan, held, None), measure_embedder(plan, held, adapter))
+    write_embedder_card(plan, made)
+    return made

@@ -1,0 +1,82 @@
+"""The matching embedder: an adapter from labelled pairs in both rounds, and what it is worth (paper 1.3, 3.2).
+
+Each step leaves its result in the distillation's folder and is not done again where that is there; a killed training
+begins anew.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from models.embedder import open_embedder
+from models.errors import UsageError
+from models.training.contrast import ContrastTrainer
+from tasks.distill.evaluate_matching import evaluate_matching
+from tasks.distill.labels import read_genericizer_labels
+from tasks.distill.lessons import PAIR_FILES
+from tasks.distill.matching_labels import MatchingLabel, read_matching_labels, split
+from tasks.distill.plan import Distillation
+
+Sides = tuple[list[MatchingLabel], list[MatchingLabel]]
+
+
+def read_sides(plan: Distillation) -> Sides:
+    """Labelled pairs to learn from, and those held out.
+
+    Raises:
+        UsageError: when a file of labels is missing or cannot be used.
+    """
+    urls = _urls(plan)
+    if not urls:
+        raise UsageError(f"labels {plan.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them")
+    labels, _ = read_matching_labels(urls)
+    return split(labels, plan.settings.distill.held_out, plan.settings.distill.seed)
+
+
+@task(task_run_name="train-embedder", cache_policy=NO_CACHE)
+def train_embedder(plan: Distillation, learned: Sequence[MatchingLabel]) -> Path:
+    """The folder of the embedder's adapter.
+
+    Raises:
+        UsageError: a package is missing, the base cannot be had, or there is only one kind of label.
+    """
+    adapter = plan.folder("embedder") / "adapter"
+    if adapter.is_dir():
+        return adapter
+    trainer = ContrastTrainer(plan.settings.embedder, plan.settings.distill.contrast)
+    training = trainer.fit([label.pair for label in learned])
+    unfinished = adapter.with_name(".adapter")
+    trainer.save(unfinished, plan.settings.embedder.model)
+    (unfinished.parent / "training.json").write_text(json.dumps(asdict(training), indent=1), "utf-8")
+    unfinished.rename(adapter)
+    return adapter
+
+
+@task(task_run_name="measure-embedder", cache_policy=NO_CACHE)
+def measure_embedder(plan: Distillation, held: Sequence[MatchingLabel], adapter: Path | None) -> dict[str, Any]:
+    """Figures of the base embedder (`adapter` None) or of the tuned one, on held-out labels.
+
+    Raises:
+        UsageError: the model cannot be had, or a file of held-out labels has only one kind.
+    """
+    file = plan.folder("embedder") / f"figures-{'tuned' if adapter else 'base'}.json"
+    if not file.is_file():
+        embedder = open_embedder(plan.settings.embedder.model_copy(update={"adapter": str(adapter or "")}))
+        queries = plan.file("genericizer")
+        bank = read_genericizer_labels(queries)["compatible_document_description"].drop_nulls() if queries else ()
+        figures = asdict(evaluate_matching(embedder, held, bank, {}))
+        names = [Path(url).name for url in _urls(plan)]
+        figures["aucs"] = dict(zip(names, figures["aucs"], strict=True))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(figures, indent=1), "utf-8")
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found
+
+
+def _urls(plan: Distillation) -> list[str]:
+    return [url for name in PAIR_FILES if (url := plan.file(name))]

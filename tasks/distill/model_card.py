@@ -1,0 +1,111 @@
+"""The card of an adapter: what it is for, what it learned from, how, what it is worth, and the entry that uses it.
+
+Written into the adapter's own folder, so that they travel together. Not covered: a licence for the whole; the card
+names the base model, and the licences of the labels are their publisher's to state.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined, Template
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.distill.lessons import Lesson
+from tasks.distill.plan import Distillation
+
+Nested = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An adapter with its figures: `base` and `tuned` have the same names, at any depth."""
+
+    adapter: Path
+    base: Nested
+    tuned: Nested
+
+    def rows(self) -> list[dict[str, str]]:
+        """`measure`, `base` and `tuned` of every figure, in words."""
+        return _rows(self.base, self.tuned)
+
+
+@task(task_run_name="write-card", cache_policy=NO_CACHE)
+def write_helpers_card(plan: Distillation, lessons: Sequence[Lesson], trained: Trained) -> Path:
+    """The card of the causal helpers' adapter."""
+    biases = [found["null_bias"] for found in trained.tuned.values() if "null_bias" in found]
+    entry = f'[engines.{plan.settings.genericizer.engine}]\nadapter = "{trained.adapter.resolve()}"'
+    if biases:
+        entry += f"\n\n[instantiator]\nnull_bias = {biases[0]:.2f}"
+    counts = [
+        {
+            "labels": f"{lesson.helper}: {name}.jsonl",
+            "learned": len(learned.labels),
+            "held": len(lesson.held[name].labels),
+            "rejected": _tally(learned.rejected["reason"].to_list()),
+        }
+        for lesson in lessons
+        for name, learned in lesson.learned.items()
+    ]
+    return _write(plan, trained, plan.engine.model, {"roles": plan.helpers, "counts": counts, "entry": entry})
+
+
+@task(task_run_name="write-card", cache_policy=NO_CACHE)
+def write_embedder_card(plan: Distillation, trained: Trained) -> Path:
+    """The card of the embedder's adapter."""
+    entry = f'[embedder]\nadapter = "{trained.adapter.resolve()}"'
+    context = {"roles": ("matching",), "counts": [], "entry": entry}
+    return _write(plan, trained, plan.settings.embedder.model, context)
+
+
+def _write(plan: Distillation, trained: Trained, base: str, context: dict[str, Any]) -> Path:
+    settings = plan.settings.distill
+    text = _template().render(
+        **context,
+        name=trained.adapter.parent.name,
+        base=base,
+        command=_command(plan),
+        settings=settings,
+        settings_json=settings.model_dump_json(indent=1),
+        figures=trained.rows(),
+    )
+    card = trained.adapter / "README.md"
+    card.write_text(text, "utf-8")
+    return card
+
+
+@lru_cache
+def _template() -> Template:
+    source = (files("tasks") / "distill" / "adapter_card.md.j2").read_text("utf-8")
+    return Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False).from_string(source)
+
+
+def _command(plan: Distillation) -> str:
+    words = ["fineinstructions", "distill", plan.target, "--silver", "URL", "--out", "DIR", "--profile", plan.profile]
+    words += [word for override in plan.overrides for word in ("--set", override)]
+    return shlex.join(words + (["--base", plan.base] if plan.base else []))
+
+
+def _rows(base: Nested, tuned: Nested, above: str = "") -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = []
+    for name, value in tuned.items():
+        measure = f"{above}: {name}" if above else name
+        if isinstance(value, Mapping):
+            rows += _rows(base.get(name, {}), value, measure)
+        else:
+            rows.append({"measure": measure, "base": _figure(base.get(name)), "tuned": _figure(value)})
+    return rows
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else json.dumps(value) if value is not None else "-"
+
+
+def _tally(reasons: Sequence[str]) -> str:
+    return ", ".join(f"{reasons.count(reason)} {reason}" for reason in sorted(set(reasons)))

@@ -1,0 +1,108 @@
+"""What is to be distilled, out of what, into which folder; and where each step leaves its result.
+
+The folder of a distillation is named by a digest of everything that decides its result: labels, settings, base model.
+A step whose result is there is not done again, so the same command continues after a kill.
+Not covered: labels that are replaced by others of the same size and version while a distillation runs.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from models.checkpoints import identify
+from models.digests import digest
+from models.errors import UsageError
+from models.settings import Settings, VLLMSettings
+from tasks.inputs import list_files
+from tasks.records import InputFile
+from tasks.settings import Profile, load_profile
+
+Helper = Literal["genericizer", "instantiator", "judge"]
+HELPERS: tuple[Helper, ...] = get_args(Helper)
+
+Target = Literal["genericizer", "instantiator", "judge", "embedder", "all"]
+"""`all`: one adapter for the three causal helpers together, and one for the embedder."""
+
+
+class Distillation(Settings):
+    """Everything that the steps of a distillation need to know; small and printable."""
+
+    target: Target = "all"
+    silver: str = Field(
+        description="URL of a folder of labels: genericizer.jsonl, instantiator.jsonl, retrieved.jsonl."
+    )
+    out: str = Field(description="Local folder for adapters, figures and cards.")
+    profile: str = Field("tiny", description="Whose prompts, base models and `distill` settings are used.")
+    overrides: tuple[str, ...] = ()
+    base: str = Field(
+        "", description="Base model of the helpers, or of the embedder if only that; empty: the profile's."
+    )
+
+    @property
+    def helpers(self) -> tuple[Helper, ...]:
+        """The causal helpers that share an adapter."""
+        return tuple(helper for helper in HELPERS if self.target in (helper, "all"))
+
+    @property
+    def embedder(self) -> bool:
+        """Whether the embedder is trained."""
+        return self.target in ("embedder", "all")
+
+    @cached_property
+    def settings(self) -> Profile:
+        """The profile, with untuned models.
+
+        Raises:
+            UsageError: when it cannot be read, or the helpers have no engine of their own kind to be tuned.
+        """
+        profile = load_profile(self.profile, self.overrides)
+        untuned = _untuned(self.base if self.target == "embedder" else "")
+        return profile.model_copy(update={"embedder": profile.embedder.model_copy(update=untuned)})
+
+    @property
+    def engine(self) -> VLLMSettings:
+        """The engine of the helpers, with their base model.
+
+        Raises:
+            UsageError: they do not share one engine of kind `vllm`.
+        """
+        engines = [self.settings.engines[getattr(self.settings, helper).engine] for helper in self.helpers]
+        first = engines[0]
+        if not isinstance(first, VLLMSettings) or any(engine != first for engine in engines):
+            raise UsageError(
+                f"profile {self.profile!r}: expected one engine of kind vllm for {', '.join(self.helpers)}; "
+                "a model that is to be tuned must run in this process"
+            )
+        return first.model_copy(update=_untuned(self.base))
+
+    @cached_property
+    def files(self) -> tuple[InputFile, ...]:
+        """The files of labels.
+
+        Raises:
+            UsageError: when there are none.
+        """
+        return list_files(self.settings.documents, (self.silver,))
+
+    def file(self, name: str) -> str | None:
+        """URL of the labels `name.jsonl`, plain or compressed, if there are any."""
+        found = (file.url for file in self.files if file.url.rsplit("/", 1)[-1].startswith(f"{name}.jsonl"))
+        return next(found, None)
+
+    def folder(self, part: Literal["helpers", "embedder"]) -> Path:
+        """Where the adapter of this part, its figures and its card lie."""
+        profile = self.settings
+        decides = [profile.distill.model_dump(mode="json"), [file.identity for file in self.files]]
+        if part == "embedder":
+            decides += [profile.embedder.fingerprint(), identify(profile.embedder.model, profile.embedder.revision)]
+        else:
+            decides += [getattr(profile, helper).fingerprint() for helper in self.helpers]
+            decides += [identify(self.engine.model, self.engine.revision)]
+        name = self.target if self.target != "all" else part
+        return Path(self.out).expanduser() / f"{name}-{digest(*decides, length=8)}"
+
+
+def _untuned(base: str) -> dict[str, str]:
+    return {"adapter": "", **({"model": base, "revision": ""} if base else {})}
