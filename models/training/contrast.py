@@ -26,7 +26,7 @@ from models.checkpoints import resolve
 from models.errors import UsageError
 from models.settings import EmbedderSettings, Settings
 
-NEEDED = ("accelerate", "datasets", "peft")
+NEEDED = ("accelerate", "peft")
 
 
 class ContrastSettings(Settings):
@@ -185,34 +185,28 @@ class ContrastTrainer:
 
     def _round(self, rows: Sequence[tuple[LabelledPair, int]], epochs: int) -> list[float]:
         """Train on the pairs, each with the number of its document's embedding; the mean loss of every epoch."""
-        from datasets import Dataset
-
-        from models.training.pooled_trainer import PooledLoss, PooledTrainer
+        from models.training.pooled_trainer import PooledLoss, PooledTrainer, by_document, collator
 
         if not epochs:
             return []
-        columns = {
-            "document": [pair.document for pair, _ in rows],
-            "description": [pair.description for pair, _ in rows],
-            "label": [[int(pair.compatible), chunk] for pair, chunk in rows],
-        }
         settings = self._settings
-        loss = PooledLoss(self.model, self.pooling, settings.loss, settings.ranking_weight, settings.temperature)
         with tempfile.TemporaryDirectory() as scratch:
             trainer = PooledTrainer(
-                model=self.model,
+                model=PooledLoss(
+                    self.model, self.pooling, settings.loss, settings.ranking_weight, settings.temperature
+                ),
                 args=self._arguments(scratch, epochs),
-                train_dataset=Dataset.from_dict(columns),
-                loss=loss,
+                train_dataset=by_document(rows),
+                data_collator=collator(self.model.preprocess),
             )
             trainer.train()
         return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
     def _arguments(self, scratch: str, epochs: int) -> Any:
         import torch
-        from sentence_transformers import SentenceTransformerTrainingArguments
+        from transformers import TrainingArguments
 
-        return SentenceTransformerTrainingArguments(
+        return TrainingArguments(
             output_dir=scratch,
             num_train_epochs=epochs,
             per_device_train_batch_size=self._settings.batch_documents,
@@ -222,6 +216,7 @@ class ContrastTrainer:
             seed=self._settings.seed,
             logging_strategy="epoch",
             save_strategy="no",
+            remove_unused_columns=False,
             report_to="none",
             disable_tqdm=True,
             use_cpu=not torch.cuda.is_available(),

