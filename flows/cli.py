@@ -29,7 +29,7 @@ Store = Annotated[
     str, typer.Option(envvar="FINEINSTRUCTIONS_STORE", help="URL of the store: folder, s3://, gs://, ...")
 ]
 Corpus = Annotated[str, typer.Option(help="Name of the pile of documents and queries inside the store.")]
-Profile = Annotated[str, typer.Option(help="tiny, paper, server, or a TOML file.")]
+Profile = Annotated[str, typer.Option(help="tiny, paper, server, teacher, or a TOML file.")]
 Set = Annotated[list[str], typer.Option("--set", help="One setting, as match.threshold=0.4; may be repeated.")]
 Queries = Annotated[list[str], typer.Option(help="Files of queries: path, folder or fsspec glob; may be repeated.")]
 Documents = Annotated[list[str], typer.Option(help="Files of documents: path, folder or fsspec glob; may be repeated.")]
@@ -206,6 +206,21 @@ def calibrate(
     if bool(labels) == bool(store):
         raise typer.BadParameter("give either --labels FILE or --store URL")
     commands.calibrate(_scope(store or "memory://calibrate", corpus, profile, settings), labels, precision, json)
+
+
+@app.command()
+def labels(
+    store: Store,
+    out: Annotated[str, typer.Option(help="Folder or URL that receives the files of labels.")],
+    profile: Profile = "teacher",
+    corpus: Corpus = "main",
+    settings: Set = [],
+    json: Json = False,
+) -> None:
+    """What a large model made of a corpus, as labels for small models."""
+    from flows import commands
+
+    commands.labels(_scope(store, corpus, profile, settings), out, json)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from models.errors import ShardError, UsageError
 from tasks import progress
 from tasks.calibrate import calibrate as pick_threshold
 from tasks.distill.plan import Distillation
+from tasks.distill.taught import export_labels
 from tasks.doctor import examine, preflight
 from tasks.forecast import forecast
 from tasks.lookup import look_up
@@ -127,6 +128,12 @@ def calibrate(scope: Scope, labels: str, precision: float, as_json: bool) -> Non
     else:
         found = calibrate_on_outcomes(scope, precision)
     display.show_calibration(found, as_json)
+
+
+def labels(scope: Scope, out: str, as_json: bool) -> None:
+    """Labels of a teacher's store."""
+    preflight(scope, (), ())
+    display.show_labels(export_labels(scope, out), out, as_json)
 
 
 def distill(plan: Distillation, as_json: bool) -> None:

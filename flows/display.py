@@ -204,6 +204,15 @@ def show_calibration(found: Calibration, as_json: bool) -> None:
     )
 
 
+def show_labels(rows: Mapping[str, int], folder: str, as_json: bool) -> None:
+    """Files of labels that were written."""
+    if as_json:
+        dump({"folder": folder, "rows": rows})
+        return
+    for name, number in rows.items():
+        out.print(f"{number:>8,} labels  {escape(folder.rstrip('/'))}/{name}", soft_wrap=True)
+
+
 def show_trained(trained: Iterable[Trained], as_json: bool) -> None:
     """Adapters with their figures, base beside tuned, and where they lie."""
     if as_json:

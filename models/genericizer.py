@@ -38,7 +38,7 @@ class Genericizer:
 
     def __init__(self, settings: GenericizerSettings) -> None:
         self._settings = settings
-        self._system = Prompt("genericizer_system")
+        self._system = Prompt("genericizer_teacher" if settings.prompt == "teacher" else "genericizer_system")
         self._user = Prompt("genericizer_user")
 
     @property

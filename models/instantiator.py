@@ -134,7 +134,8 @@ class Instantiator:
 def _prompt_names(settings: InstantiatorSettings) -> list[str]:
     if settings.layout == "paper":
         return ["instantiator_paper"]
-    return ["instantiator_user"] if settings.prompt == "bare" else ["instantiator_system", "instantiator_user"]
+    system = {"bare": [], "explained": ["instantiator_system"], "teacher": ["instantiator_teacher"]}
+    return [*system[settings.prompt], "instantiator_user"]
 
 
 def _expand_instruction(written: str, document: str, window: Span) -> str | Refusal:

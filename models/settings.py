@@ -96,8 +96,9 @@ class AskSettings(Settings):
 class GenericizerSettings(AskSettings):
     """Query to template and compatible document description (paper 3.1)."""
 
-    prompt: Literal["bare", "explained"] = Field(
-        "explained", description="`bare`: the query alone, as the released model wants it; `explained`: ours."
+    prompt: Literal["bare", "explained", "teacher"] = Field(
+        "explained",
+        description="`bare`: the query alone, for a tuned model; `explained`: ours; `teacher`: ours for a large model.",
     )
 
 
@@ -105,9 +106,10 @@ class InstantiatorSettings(AskSettings):
     """Template and document to instruction and answer (paper 3.3)."""
 
     layout: Literal["paper", "document-first"] = "document-first"
-    prompt: Literal["bare", "explained"] = Field(
+    prompt: Literal["bare", "explained", "teacher"] = Field(
         "explained",
-        description="`bare`: document and template alone, for a tuned model; `explained`: ours. Document-first only.",
+        description="Of layout document-first. `bare`: document and template alone, for a tuned model; `explained`: "
+        "ours; `teacher`: ours for a large model (paper App. C).",
     )
     null_bias: float = Field(
         0.0,

@@ -112,7 +112,8 @@ def instantiate_rows(
     return Batch(made.match_to_schema(PAIRS), asked.refused(matches.rename(names)), asked.tokens)
 
 
-def _matches_of(workspace: Workspace, shard: Shard) -> pl.DataFrame:
+def read_matches(workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The matches of a shard that has been matched, as `with_documents` gives them; no columns when there are none."""
     store = workspace.store
     matched, ingested = workspace.match_job(shard), workspace.ingest_job("documents", shard.name, shard.key)
     frames = {
@@ -147,4 +148,4 @@ def instantiate(scope: Scope, shard: Shard) -> Receipt:
         windows = choose_windows(matches, tokenizer, settings.document_tokens, profile.embedder.chunks)
         return instantiate_rows(matches, windows, instantiator, open_engine(profile.engines[settings.engine]), settings)
 
-    return run(job, slices(_matches_of(workspace, shard), profile.part_requests), process)
+    return run(job, slices(read_matches(workspace, shard), profile.part_requests), process)

@@ -26,7 +26,7 @@ from models.settings import (
 from models.training.contrast import ContrastSettings
 from models.training.settings import TrainSettings
 
-BUILT_IN = ("tiny", "paper", "server")
+BUILT_IN = ("tiny", "paper", "server", "teacher")
 
 
 class SourceSettings(Settings):
