@@ -62,13 +62,17 @@ def test_every_released_pair_passes_every_gate_and_a_second_run_does_nothing(pro
     assert second["release"] == first["release"]
 
 
-def test_a_changed_file_redoes_exactly_its_shards(project: Project) -> None:
-    """Another file's shards, and the whole mining, stay; a removed file's rows leave the release."""
+def test_exactly_what_a_change_decides_is_made_again(project: Project) -> None:
+    """A setting of the instantiator: its stage and those after it; a file: its shards; a removed file: nothing."""
     other = project.folder / "documents-more.jsonl"
     lines = project.documents.read_text().splitlines(keepends=True)
     project.documents.write_text("".join(lines[:8]))
     other.write_text("".join(lines[8:]))
-    project.call("run")
+    first = project.call("run")
+    before = project.receipts()
+    second = project.call("run", "--set", "instantiator.sampling.temperature=0.5")
+    assert set(stages(before, project.receipts())) == {"instantiate", "judge"}
+    assert second["release"]["name"] != first["release"]["name"]
     before = project.receipts()
     other.write_text(lines[9])
     project.call("run")
@@ -78,15 +82,6 @@ def test_a_changed_file_redoes_exactly_its_shards(project: Project) -> None:
     last = project.call("run")
     assert stages(before, project.receipts()) == {}
     assert set(data(project, last)["document_id"]) <= {json.loads(line)["id"] for line in lines[:8]}
-
-
-def test_a_changed_instantiator_redoes_exactly_instantiate_and_judge(project: Project) -> None:
-    """What a prompt or its settings decide is in the key of its stage and of those after it; nothing else."""
-    first = project.call("run")
-    before = project.receipts()
-    second = project.call("run", "--set", "instantiator.sampling.temperature=0.5")
-    assert set(stages(before, project.receipts())) == {"instantiate", "judge"}
-    assert second["release"]["name"] != first["release"]["name"]
 
 
 @pytest.mark.timeout(1200)

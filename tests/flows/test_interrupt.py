@@ -53,5 +53,5 @@ def test_an_interruption_ends_a_command_and_its_server_soon(
     assert process.returncode == 130
     assert errors.endswith("fineinstructions: interrupted; the same command continues where it stopped\n")
     assert "Traceback" not in errors
-    assert time.monotonic() - interrupted < 30
+    assert time.monotonic() - interrupted < 60
     assert [child for child in children if child.is_running()] == []
