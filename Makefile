@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := deployments/locks/cpu.txt
 STORE ?= demo-store
-# Nothing is compiled to bytecode that may never be imported.
+# Bytecode is made of what is imported, when it is imported first; where that is switched off, every start takes longer.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile
 # Where PyTorch's CPU builds are; if it cannot be reached, pip goes on with what its own configuration finds.
 TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
