@@ -81,7 +81,8 @@ def _decided(workspace: Workspace, shard: Shard, receipt: Receipt) -> pl.DataFra
     made = pl.concat(read_rows(workspace.store, job.folder, receipt, ["pair_id", "instruction", "answer", "excerpts"]))
     decided = pl.concat([made, nulls], how="diagonal")
     shown = pl.DataFrame(windows, schema={"start": pl.Int64, "end": pl.Int64}, orient="row")
-    return matches.hstack(shown).join(decided, on="pair_id", how="inner", maintain_order="left")
+    asked: pl.DataFrame = matches.hstack(shown)
+    return asked.join(decided, on="pair_id", how="inner", maintain_order="left")
 
 
 def _verdicts(workspace: Workspace, shard: Shard, receipt: Receipt | None) -> pl.DataFrame:
