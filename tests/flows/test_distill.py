@@ -1,0 +1,78 @@
+"""Distillation for real: labels in files, a tuned embedder with its figures and its card out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.distill import distill
+from models.embedder import open_embedder
+from models.errors import UsageError
+from tasks.distill.lessons import read_lesson
+from tasks.distill.plan import Distillation
+
+SUBJECTS = {
+    "a": ("bees", "Bees gather nectar. They make honey of it in the hive."),
+    "b": ("castles", "A castle has thick walls. Its gate is closed at night."),
+    "c": ("jazz", "Jazz began in New Orleans. Its players improvise."),
+    "d": ("tides", "The moon causes the tides. They come twice a day."),
+    "p": ("bread", "Bread is made of flour. It is baked in an oven."),
+}
+"""By document id; `b` and `p` are held out."""
+
+QUICK = (
+    "distill.contrast.round_one_epochs=1",
+    "distill.contrast.round_two_epochs=1",
+    "distill.contrast.rank=2",
+    "embedder.window_tokens=64",
+    "embedder.overlap_tokens=8",
+)
+
+
+@pytest.fixture
+def silver(tmp_path: Path) -> Path:
+    """A folder of labels."""
+    folder = tmp_path / "silver"
+    folder.mkdir()
+    rows = [
+        {
+            "document_id": name,
+            "document_start": 0,
+            "document": text,
+            "template": "what of <fi>a thing</fi>?",
+            "compatible_document_description": f"A text about {SUBJECTS[other][0]}.",
+            "compatible": name == other,
+            "instruction": f"what of {subject}?" if name == other else None,
+            "answer": f"<excerpt>{text.split('. ')[0]}.</excerpt>" if name == other else None,
+        }
+        for name, (subject, text) in SUBJECTS.items()
+        for other in SUBJECTS
+    ]
+    (folder / "instantiator.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_an_embedder_is_trained_measured_and_described_once(silver: Path, tmp_path: Path) -> None:
+    """The second time nothing is done; another setting makes another folder."""
+    plan = Distillation(target="embedder", silver=str(silver), out=str(tmp_path / "out"), overrides=QUICK)
+    (trained,) = distill(plan)
+    assert trained.base["pairs"] == trained.tuned["pairs"] == 10
+    card = (trained.adapter / "README.md").read_text()
+    assert f'adapter = "{trained.adapter}"' in card
+    assert "| recall_at_10 |" in card
+    tuned = open_embedder(plan.settings.embedder.model_copy(update={"adapter": str(trained.adapter)}))
+    assert "+adapter@" in tuned.identity
+    before = {path: path.stat().st_mtime_ns for path in trained.adapter.parent.rglob("*.safetensors")}
+    assert distill(plan) == [trained]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    other = plan.model_copy(update={"overrides": (*QUICK, "distill.contrast.rank=4")})
+    assert other.folder("embedder") != plan.folder("embedder")
+
+
+def test_missing_labels_are_named_before_anything_is_trained(silver: Path, tmp_path: Path) -> None:
+    """Here those of the genericizer."""
+    plan = Distillation(target="genericizer", silver=str(silver), out=str(tmp_path / "out"))
+    with pytest.raises(UsageError, match=r"expected genericizer\.jsonl among them, found instantiator\.jsonl"):
+        read_lesson(plan, "genericizer")
