@@ -16,7 +16,6 @@ from typing import Any
 
 import polars as pl
 
-from tasks.bank import open_bank
 from tasks.instantiate import choose_windows, read_matches
 from tasks.mine import mined_selections
 from tasks.plan import document_shards, receipts, survey
@@ -59,16 +58,15 @@ def _templates(workspace: Workspace, scope: Scope) -> Iterator[dict[str, Any]]:
 
 
 def _pairs(workspace: Workspace, scope: Scope) -> Iterator[dict[str, Any]]:
-    bank = open_bank(workspace.store, workspace.bank.version).templates
-    described = bank.select("template_id", "compatible_document_description")
+    described = {row["template"]: row["compatible_document_description"] for row in _templates(workspace, scope)}
     board = survey(workspace, document_shards(scope))
     instantiated, judged = (receipts(workspace, board, stage) for stage in ("instantiate", "judge"))
     for shard in board.shards:
         if shard.name in instantiated:
             verdicts = _verdicts(workspace, shard, judged.get(shard.name))
             decided = _decided(workspace, shard, instantiated[shard.name]).join(verdicts, on="pair_id", how="left")
-            for row in decided.join(described, on="template_id", maintain_order="left").iter_rows(named=True):
-                yield _label(row)
+            for row in decided.iter_rows(named=True):
+                yield _label(row, described[row["template"]])
 
 
 def _decided(workspace: Workspace, shard: Shard, receipt: Receipt) -> pl.DataFrame:
@@ -91,14 +89,14 @@ def _verdicts(workspace: Workspace, shard: Shard, receipt: Receipt | None) -> pl
     return pl.concat([empty, *frames])
 
 
-def _label(row: dict[str, Any]) -> dict[str, Any]:
+def _label(row: dict[str, Any], description: str) -> dict[str, Any]:
     compatible = row["instruction"] is not None
     return {
         "document_id": row["document_id"],
         "document_start": row["start"],
         "document": row["text"][row["start"] : row["end"]],
         "template": row["template"],
-        "compatible_document_description": row["compatible_document_description"],
+        "compatible_document_description": description,
         "compatible": compatible,
         "instruction": row["instruction"],
         "answer": _quoted(row["answer"], row["excerpts"]) if compatible else None,

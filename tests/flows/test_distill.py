@@ -13,12 +13,12 @@ from tasks.distill.plan import Distillation
 
 SUBJECTS = {
     "a": ("bees", "Bees gather nectar. They make honey of it in the hive."),
-    "b": ("castles", "A castle has thick walls. Its gate is closed at night."),
+    "h": ("castles", "A castle has thick walls. Its gate is closed at night."),
     "c": ("jazz", "Jazz began in New Orleans. Its players improvise."),
     "d": ("tides", "The moon causes the tides. They come twice a day."),
-    "p": ("bread", "Bread is made of flour. It is baked in an oven."),
+    "y": ("bread", "Bread is made of flour. It is baked in an oven."),
 }
-"""By document id; `b` and `p` are held out."""
+"""By document id; `h` and `y` are held out."""
 
 QUICK = (
     "distill.contrast.round_one_epochs=1",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.training.lora import load
+from models.training.lora import Base, load
 from models.training.prefix_tree import PrefixTree
 from tests.models.training.small_model import small_model
 
@@ -37,7 +37,7 @@ def test_each_sequence_has_the_logits_it_has_alone(tmp_path_factory: pytest.Temp
     """So that training on the tree is training on the sequences."""
     import torch
 
-    _, model = load(small_model(tmp_path_factory.mktemp("model")))
+    _, model = load(Base(small_model(tmp_path_factory.mktemp("model"))))
     generator = torch.Generator().manual_seed(1)
     document = torch.randint(0, 49000, (40,), generator=generator).tolist()
     sequences = [
