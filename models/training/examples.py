@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Literal
 
 from models.engine import Completion, Message, Request
-from models.excerpts import expand
 from models.genericizer import Generic, Genericizer
 from models.grammar_check import allows
 from models.instantiator import NULL, Instantiator
@@ -69,9 +68,7 @@ def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> E
         return request
     if label.instruction is None or label.answer is None:
         return Example(id, label.document, request.messages, NULL, (0, len(NULL)))
-    refusal = _own_words(label.answer, label.document, settings.min_excerpt_share)
-    if refusal is not None:
-        return refusal
+    refusal = None
     for completion in canonical_pairs(label.template, label.instruction, label.answer, label.document, settings.layout):
         if isinstance(completion, Refusal):
             return completion
@@ -81,14 +78,6 @@ def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> E
         if refusal is None:
             return Example(id, label.document, request.messages, completion, (0, 1))
     return refusal or Refusal("not_in_grammar")
-
-
-def _own_words(answer: str, document: str, share: float) -> Refusal | None:
-    """A refusal when too much of an answer is not the document's, whatever of it might be left out."""
-    expansion = expand(answer, document, (0, len(document)))
-    if isinstance(expansion, Refusal) or expansion.share >= share:
-        return None
-    return Refusal("excerpt_share_low", f"expected {share:.2f} or more, found {expansion.share:.2f}")
 
 
 def judge_example(id: str, pair: tuple[str, str], label: Judgement, settings: JudgeSettings) -> Example | Refusal:

@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from models.digests import digest
+from models.excerpts import expand
 from models.genericizer import Generic
 from models.judge import Judgement
 from models.refusals import Refusal
@@ -71,10 +72,20 @@ def teach_instantiator(labels: pl.DataFrame, settings: InstantiatorSettings) -> 
 
     def example(row: dict[str, Any]) -> Example | Refusal:
         label = PairLabel(row["template"], row["document"], row["instruction"], row["answer"])
+        if label.answer and (refusal := _own_words(label.answer, label.document, settings.min_excerpt_share)):
+            return refusal
         return pair_example(row["pair_id"], label, settings)
 
     nothing = pl.when("compatible").then(pl.col("instruction", "answer"))
     return _taught(labels.with_columns(nothing), "pair_id", example)
+
+
+def _own_words(answer: str, document: str, share: float) -> Refusal | None:
+    """A refusal when too much of an answer is not the document's, whatever of it might be left out."""
+    expansion = expand(answer, document, (0, len(document)))
+    if isinstance(expansion, Refusal) or expansion.share >= share:
+        return None
+    return Refusal("excerpt_share_low", f"expected {share:.2f} or more, found {expansion.share:.2f}")
 
 
 def teach_judge(labels: pl.DataFrame, settings: JudgeSettings) -> Taught:

@@ -5,7 +5,6 @@ A step whose result is there is not done again, so the same command continues af
 Not covered: labels that are replaced by others of the same size and version while a distillation runs.
 """
 
-from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -50,7 +49,7 @@ class Distillation(Settings):
         """Whether the embedder is trained."""
         return self.target in ("embedder", "all")
 
-    @cached_property
+    @property
     def settings(self) -> Profile:
         """The profile, with untuned models.
 
@@ -77,7 +76,7 @@ class Distillation(Settings):
             )
         return first.model_copy(update=_untuned(self.base))
 
-    @cached_property
+    @property
     def files(self) -> tuple[InputFile, ...]:
         """The files of labels.
 

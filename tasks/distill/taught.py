@@ -79,14 +79,15 @@ def _decided(workspace: Workspace, shard: Shard, receipt: Receipt) -> pl.DataFra
     made = pl.concat(read_rows(workspace.store, job.folder, receipt, ["pair_id", "instruction", "answer", "excerpts"]))
     decided = pl.concat([made, nulls], how="diagonal")
     shown = pl.DataFrame(windows, schema={"start": pl.Int64, "end": pl.Int64}, orient="row")
-    asked: pl.DataFrame = matches.hstack(shown)
-    return asked.join(decided, on="pair_id", how="inner", maintain_order="left")
+    asked = pl.concat([matches, shown], how="horizontal")
+    return asked.join(decided, on="pair_id", maintain_order="left")
 
 
 def _verdicts(workspace: Workspace, shard: Shard, receipt: Receipt | None) -> pl.DataFrame:
     empty = pl.DataFrame(schema={"pair_id": pl.String, "judge_score": pl.Int64, "judge_feedback": pl.String})
-    frames = read_rows(workspace.store, workspace.judge_job(shard).folder, receipt, empty.columns) if receipt else ()
-    return pl.concat([empty, *frames])
+    if receipt is None:
+        return empty
+    return pl.concat(read_rows(workspace.store, workspace.judge_job(shard).folder, receipt, empty.columns))
 
 
 def _label(row: dict[str, Any], description: str) -> dict[str, Any]:

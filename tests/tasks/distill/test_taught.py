@@ -10,7 +10,7 @@ from tasks.distill.labels import read_genericizer_labels, read_judge_labels, rea
 from tasks.distill.taught import export_labels
 from tasks.tables import MATCHES, PAIRS, REJECTED, VERDICTS
 from tasks.work import Batch, run
-from tests.tasks import small_corpus
+from tests.tasks import small_corpus, small_store
 
 ANSWER = "Yes: They purr when they are content."
 QUOTED = "They purr when they are content."
@@ -19,12 +19,14 @@ TEXT = "Cats are small hunters that sleep for most of the day. They purr when th
 
 def test_pairs_nulls_templates_and_verdicts_become_labels(tmp_path: Path) -> None:
     """A match that ended in a malformed answer says nothing and is left out."""
-    workspace, (shard,) = small_corpus.recorded(1)
-    documents = workspace.ingest_job("documents", shard.name, shard.key)
-    start = workspace.store.read_frame(f"{documents.folder}/part-00000.parquet")["text"][1].index(QUOTED)
+    workspace, _ = small_corpus.recorded(0)
+    shard = small_store.ingest(workspace, 0, {"bees": "Bees make honey out of nectar.", "cats": TEXT})
+    small_corpus.record(workspace, "documents", [small_corpus.manifest(workspace, shard)])
+    start = TEXT.index(QUOTED)
     identity = {"document_id": "cats", "document_url": shard.file.url, "document_row": 1, "similarity": 0.5, "chunk": 1}
     template = {"template_id": "t1", "template": "What about <fi>a thing</fi>?"}
     rows = [{"pair_id": name, **identity, **template} for name in ("made", "refused", "malformed")]
+    rows[1].update(document_id="bees", document_row=0)
     matches = pl.DataFrame([{name: row.get(name) for name in MATCHES} for row in rows], schema=MATCHES)
     run(workspace.match_job(shard), [matches], lambda found: Batch(found, REJECTED.to_frame()))
     excerpt = {
