@@ -281,6 +281,7 @@ def main() -> None:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    warnings.filterwarnings("ignore", category=UserWarning, module="peft")
     # Told to end, by a scheduler say, a command ends as after Ctrl-C, and its temporary server with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     from models.errors import FineInstructionsError, UsageError

@@ -95,5 +95,5 @@ def _wanted(plan: Distillation, name: str) -> str:
     url = plan.file(name)
     if url is None:
         found = ", ".join(file.url.rsplit("/", 1)[-1] for file in plan.files)
-        raise UsageError(f"labels {plan.silver!r}: expected {name}.jsonl among them, found {found}")
+        raise UsageError(f"labels {plan.silver!r}: expected {name}.jsonl among them, found {found or 'none'}")
     return url

@@ -14,12 +14,15 @@ from models.checkpoints import identify
 from models.digests import digest
 from models.errors import UsageError
 from models.settings import Settings, VLLMSettings
-from tasks.inputs import list_files
+from tasks.inputs import list_files, stem
 from tasks.records import InputFile
 from tasks.settings import Profile, load_profile
 
 Helper = Literal["genericizer", "instantiator", "judge"]
 HELPERS: tuple[Helper, ...] = get_args(Helper)
+
+LABELS = ("genericizer", "instantiator", "retrieved")
+"""Names of the files of labels; others in their folder are nobody's business here."""
 
 Target = Literal["genericizer", "instantiator", "judge", "embedder", "all"]
 """`all`: one adapter for the three causal helpers together, and one for the embedder."""
@@ -83,12 +86,12 @@ class Distillation(Settings):
         Raises:
             UsageError: when there are none.
         """
-        return list_files(self.settings.documents, (self.silver,))
+        found = list_files(self.settings.documents, (self.silver,))
+        return tuple(file for file in found if stem(file.url) in LABELS)
 
     def file(self, name: str) -> str | None:
         """URL of the labels `name.jsonl`, plain or compressed, if there are any."""
-        found = (file.url for file in self.files if file.url.rsplit("/", 1)[-1].startswith(f"{name}.jsonl"))
-        return next(found, None)
+        return next((file.url for file in self.files if stem(file.url) == name), None)
 
     def folder(self, part: Literal["helpers", "embedder"]) -> Path:
         """Where the adapter of this part, its figures and its card lie."""
