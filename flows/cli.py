@@ -9,12 +9,11 @@ import os
 import signal
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from tasks.records import Scope
+from flows.options import Corpus, Documents, Json, Name, Profile, Queries, Set, Store, scope
 
 INTERRUPTED = 130
 
@@ -24,17 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Real user queries and documents in, grounded instruction-answer pairs out.",
 )
-
-Store = Annotated[
-    str, typer.Option(envvar="FINEINSTRUCTIONS_STORE", help="URL of the store: folder, s3://, gs://, ...")
-]
-Corpus = Annotated[str, typer.Option(help="Name of the pile of documents and queries inside the store.")]
-Profile = Annotated[str, typer.Option(help="tiny, paper, server, teacher, or a TOML file.")]
-Set = Annotated[list[str], typer.Option("--set", help="One setting, as match.threshold=0.4; may be repeated.")]
-Queries = Annotated[list[str], typer.Option(help="Files of queries: path, folder or fsspec glob; may be repeated.")]
-Documents = Annotated[list[str], typer.Option(help="Files of documents: path, folder or fsspec glob; may be repeated.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-Name = Annotated[str, typer.Option(help="Name of the release; by default one from its content.")]
 
 
 @app.command()
@@ -51,7 +39,7 @@ def run(
     """The whole chain; the same command again continues where it stopped."""
     from flows import commands
 
-    commands.run(_scope(store, corpus, profile, settings), tuple(queries), tuple(documents), name, json)
+    commands.run(scope(store, corpus, profile, settings), tuple(queries), tuple(documents), name, json)
 
 
 @app.command()
@@ -66,7 +54,7 @@ def mine(
     """Queries to templates."""
     from flows import commands
 
-    commands.mine(_scope(store, corpus, profile, settings), tuple(queries), json)
+    commands.mine(scope(store, corpus, profile, settings), tuple(queries), json)
 
 
 @app.command()
@@ -76,7 +64,7 @@ def index(
     """Templates to a new version of the template bank."""
     from flows import commands
 
-    commands.index(_scope(store, corpus, profile, settings), json)
+    commands.index(scope(store, corpus, profile, settings), json)
 
 
 @app.command()
@@ -91,7 +79,7 @@ def ingest(
     """New and changed documents to judged pairs."""
     from flows import commands
 
-    commands.ingest(_scope(store, corpus, profile, settings), tuple(documents), json)
+    commands.ingest(scope(store, corpus, profile, settings), tuple(documents), json)
 
 
 @app.command()
@@ -106,7 +94,7 @@ def release(
     """Judged pairs to a data set with card and report."""
     from flows import commands
 
-    commands.release(_scope(store, corpus, profile, settings), name, json)
+    commands.release(scope(store, corpus, profile, settings), name, json)
 
 
 @app.command()
@@ -122,7 +110,7 @@ def plan(
     """What a run would do and cost, with the rates of earlier receipts; spends nothing."""
     from flows import commands
 
-    commands.plan(_scope(store, corpus, profile, settings), tuple(queries), tuple(documents), json)
+    commands.plan(scope(store, corpus, profile, settings), tuple(queries), tuple(documents), json)
 
 
 @app.command()
@@ -138,7 +126,7 @@ def preview(
     """A few documents through everything, with every prompt and raw completion; stores nothing."""
     from flows import commands
 
-    commands.preview(_scope(store, corpus, profile, settings), tuple(documents), number, json)
+    commands.preview(scope(store, corpus, profile, settings), tuple(documents), number, json)
 
 
 @app.command()
@@ -148,7 +136,7 @@ def status(
     """Shards x stages: done, pending, failed, quarantined; counts and reasons."""
     from flows import commands
 
-    commands.status(_scope(store, corpus, profile, settings), json)
+    commands.status(scope(store, corpus, profile, settings), json)
 
 
 @app.command()
@@ -163,7 +151,7 @@ def show(
     """The whole trail of one pair, document or template."""
     from flows import commands
 
-    commands.show(_scope(store, corpus, profile, settings), identifier, json)
+    commands.show(scope(store, corpus, profile, settings), identifier, json)
 
 
 @app.command()
@@ -185,7 +173,7 @@ def rerun(
         raise typer.BadParameter("give either --failed or --shard NAME")
     if force and failed:
         raise typer.BadParameter("--force drops finished results, so it needs the shards by name: --shard NAME")
-    commands.rerun(_scope(store, corpus, profile, settings), tuple(shard), stage, force, json)
+    commands.rerun(scope(store, corpus, profile, settings), tuple(shard), stage, force, json)
 
 
 @app.command()
@@ -205,7 +193,7 @@ def calibrate(
 
     if bool(labels) == bool(store):
         raise typer.BadParameter("give either --labels FILE or --store URL")
-    commands.calibrate(_scope(store or "memory://calibrate", corpus, profile, settings), labels, precision, json)
+    commands.calibrate(scope(store or "memory://calibrate", corpus, profile, settings), labels, precision, json)
 
 
 @app.command()
@@ -220,7 +208,7 @@ def labels(
     """What a large model made of a corpus, as labels for small models."""
     from flows import commands
 
-    commands.labels(_scope(store, corpus, profile, settings), out, json)
+    commands.labels(scope(store, corpus, profile, settings), out, json)
 
 
 @app.command()
@@ -251,19 +239,7 @@ def doctor(
     """Checks packages, models, store, engine and Prefect, and says what to do for each failure."""
     from flows import commands
 
-    commands.doctor(_scope(store or "memory://doctor", corpus, profile, settings), json)
-
-
-def _scope(store: str, corpus: str, profile: str, settings: list[str]) -> "Scope":
-    from pydantic import ValidationError
-
-    from models.errors import UsageError
-    from tasks.records import Scope
-
-    try:
-        return Scope(store=store, corpus=corpus, profile=profile, overrides=tuple(settings))
-    except ValidationError as error:
-        raise UsageError(f"corpus {corpus!r}: expected small letters, digits, - and _, at most 64") from error
+    commands.doctor(scope(store or "memory://doctor", corpus, profile, settings), json)
 
 
 QUIET = {

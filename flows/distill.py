@@ -35,8 +35,8 @@ def _helpers(plan: Distillation) -> Trained:
 
 
 def _embedder(plan: Distillation) -> Trained:
-    learned, held = read_sides(plan)
-    adapter: Path = train_embedder(plan, learned)
-    made = Trained(adapter, measure_embedder(plan, held, None), measure_embedder(plan, held, adapter))
-    write_embedder_card(plan, made)
+    sides = read_sides(plan)
+    adapter: Path = train_embedder(plan, sides)
+    made = Trained(adapter, measure_embedder(plan, sides, None), measure_embedder(plan, sides, adapter))
+    write_embedder_card(plan, sides, made)
     return made

@@ -8,13 +8,13 @@ retrieved say more than labels on pairs at random.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import fsspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from models.embedder import open_embedder
 from models.errors import UsageError
+from tasks.label_files import read_label_file
 from tasks.settings import Profile
 
 LABELS = pl.Schema(
@@ -84,28 +84,8 @@ def calibrate(labels_url: str, profile: Profile, precision: float) -> Calibratio
     Raises:
         UsageError: when the file cannot be used or no threshold is as precise as that.
     """
-    labelled = read_labels(labels_url)
+    labelled = read_label_file(labels_url, LABELS, LABELS.names())
     return pick_threshold(similarities(labelled, profile).tolist(), labelled["compatible"].to_list(), precision)
-
-
-def read_labels(url: str) -> pl.DataFrame:
-    """The labelled pairs of a jsonl file, schema `LABELS`.
-
-    Raises:
-        UsageError: when it cannot be read, or a row lacks a field.
-    """
-    try:
-        with fsspec.open(url, "rb") as file:
-            rows = pl.read_ndjson(file.read(), schema=LABELS)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"labels {url!r}: expected jsonl with {', '.join(LABELS)}, but: {error}") from error
-    incomplete = rows.with_row_index("number").filter(pl.any_horizontal(pl.col(LABELS.names()).is_null()))
-    if len(incomplete):
-        raise UsageError(
-            f"labels {url!r}: row {incomplete['number'][0] + 1} of {len(rows)} lacks one of {', '.join(LABELS)} "
-            f"({len(incomplete)} such rows); complete or remove them"
-        )
-    return rows
 
 
 def similarities(labelled: pl.DataFrame, profile: Profile) -> NDArray[np.float32]:

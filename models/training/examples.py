@@ -5,6 +5,7 @@ passed the same gates as a model's in production: its grammar accepts it and its
 a `Refusal`, never an example.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,12 @@ ExampleReason = Literal["not_in_grammar"]
 """What may be wrong beside the reasons of the production readers and of `models.training.canonical`."""
 
 
+GENERICIZER_WEIGHTS = (0.3, 1.5)
+PAIR_WEIGHTS = (2.0, 10.0)
+JUDGE_WEIGHTS = (0.5, 10.0)
+"""Of a token outside and inside the decisive part: a pair has few tokens, a description many, a score one."""
+
+
 @dataclass(frozen=True)
 class PairLabel:
     """A document and a template; `instruction` and `answer`, with excerpt markup, are None where they do not fit."""
@@ -38,8 +45,8 @@ class PairLabel:
 class Example:
     """One request and its completion.
 
-    `decisive` is the (start, end) characters of the completion in which a decision is made that has few tokens and much
-    weight: null or a pair, the score. Examples of the same `group` share much of their prompt.
+    `decisive` is the (start, end) characters of the completion that matter most: null or a pair, the score,
+    the template. `weights` are those of a token outside and inside. Examples of a `group` share much of their prompt.
     """
 
     id: str
@@ -47,6 +54,7 @@ class Example:
     messages: tuple[Message, ...]
     completion: str
     decisive: Span = (0, 0)
+    weights: tuple[float, float] = (1.0, 1.0)
 
 
 def genericizer_example(id: str, query: str, label: Generic, settings: GenericizerSettings) -> Example | Refusal:
@@ -57,7 +65,8 @@ def genericizer_example(id: str, query: str, label: Generic, settings: Genericiz
         return request
     completion = canonical_template(label.template, label.description)
     refusal = _refusal(request, completion, lambda reply: genericizer.read(query, reply))
-    return refusal or Example(id, id, request.messages, completion)
+    template = len(json.dumps({"template": label.template}, ensure_ascii=False)) - 1
+    return refusal or Example(id, id, request.messages, completion, (0, template), GENERICIZER_WEIGHTS)
 
 
 def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> Example | Refusal:
@@ -67,7 +76,7 @@ def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> E
     if isinstance(request, Refusal):
         return request
     if label.instruction is None or label.answer is None:
-        return Example(id, label.document, request.messages, NULL, (0, len(NULL)))
+        return Example(id, label.document, request.messages, NULL, (0, len(NULL)), PAIR_WEIGHTS)
     refusal = None
     for completion in canonical_pairs(label.template, label.instruction, label.answer, label.document, settings.layout):
         if isinstance(completion, Refusal):
@@ -76,7 +85,7 @@ def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> E
             request, completion, lambda reply: instantiator.read(label.template, label.document, window, reply)
         )
         if refusal is None:
-            return Example(id, label.document, request.messages, completion, (0, 1))
+            return Example(id, label.document, request.messages, completion, (0, 1), PAIR_WEIGHTS)
     return refusal or Refusal("not_in_grammar")
 
 
@@ -87,7 +96,7 @@ def judge_example(id: str, pair: tuple[str, str], label: Judgement, settings: Ju
     completion = canonical_judgement(label.score, label.feedback)
     score = completion.rindex("<score>") + len("<score>")
     refusal = _refusal(request, completion, judge.read)
-    return refusal or Example(id, pair[0], request.messages, completion, (score, score + 1))
+    return refusal or Example(id, pair[0], request.messages, completion, (score, score + 1), JUDGE_WEIGHTS)
 
 
 def _refusal(request: Request, completion: str, read: Callable[[Completion], object]) -> Refusal | None:

@@ -55,8 +55,8 @@ def train(examples: Iterable[Example], base: Base, settings: TrainSettings, fold
     if (adapter / WEIGHTS).is_file():
         return adapter
     tokenizer, model = load(base)
-    encoded = [encode(example, tokenizer, settings.decision_weight) for example in examples]
-    packs = pack(encoded, settings.pack_tokens, settings.seed)
+    encoded = [encode(example, tokenizer) for example in examples]
+    packs = pack(encoded, settings)
     if not packs.packs:
         raise UsageError(
             f"expected examples of at most {settings.pack_tokens} tokens, found {len(encoded)} and none so"
@@ -105,7 +105,8 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules="all-linear",
+        target_modules=_linear_layers(model),
+        layers_to_transform=list(range(settings.lowest_layer, model.config.num_hidden_layers)),
     )
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
@@ -135,6 +136,16 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
     )
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
+
+
+def _linear_layers(model: Any) -> list[str]:
+    """Last names of all linear layers but the output's."""
+    import torch
+
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    return sorted(
+        {name.rsplit(".", 1)[-1] for name in layers if model.get_submodule(name) is not model.get_output_embeddings()}
+    )
 
 
 def _collate(packs: Sequence[Sequence[Encoded]], scale: float) -> dict[str, Any]:

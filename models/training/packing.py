@@ -1,8 +1,8 @@
 """Examples as token sequences, and sequences in packs of a bounded size, one pack per forward pass.
 
 Examples of one group go into the same pack where it holds them, and share what their prompts have in common
-(`models.training.prefix_tree`). The loss is on completions only; every token of a completion weighs the same, those of
-a decision more. An example longer than a pack is left out and named, never cut.
+(`models.training.prefix_tree`). The loss is on completions only, whose tokens weigh what their example says. An example
+longer than a pack is left out and named, never cut.
 """
 
 import random
@@ -15,6 +15,7 @@ from models.engine import Message
 from models.tokens import encodable
 from models.training.examples import Example
 from models.training.prefix_tree import PrefixTree
+from models.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -54,32 +55,37 @@ def prompt_tokens(messages: Iterable[Message], tokenizer: Any) -> list[int]:
     return tokens
 
 
-def encode(example: Example, tokenizer: Any, decision_weight: float) -> Encoded:
-    """The example's tokens with the one that ends a reply; those of its decision weigh `decision_weight`."""
+def encode(example: Example, tokenizer: Any) -> Encoded:
+    """The example's tokens with the one that ends a reply, and what each of the completion's weighs."""
     prompt = prompt_tokens(example.messages, tokenizer)
     completion = tokenizer(encodable(example.completion), add_special_tokens=False, return_offsets_mapping=True)
     first, last = example.decisive
-    weights = [decision_weight if start < last and first < end else 1.0 for start, end in completion["offset_mapping"]]
+    outside, inside = example.weights
+    weights = [inside if start < last and first < end else outside for start, end in completion["offset_mapping"]]
     tokens = (*prompt, *completion["input_ids"], tokenizer.eos_token_id)
-    return Encoded(example.id, example.group, tokens, (*weights, 1.0))
+    return Encoded(example.id, example.group, tokens, (*weights, outside))
 
 
-def pack(sequences: Sequence[Encoded], most_tokens: int, seed: int) -> Packs:
-    """Fill packs of at most `most_tokens` different tokens, group by group in a seeded order."""
+def pack(sequences: Sequence[Encoded], settings: TrainSettings) -> Packs:
+    """Fill packs of at most `pack_tokens` different tokens, group by group in a seeded order.
+
+    A pack that holds `full_tokens` begins no further group: attention grows with the square of a pack.
+    """
     groups: dict[str, list[Encoded]] = defaultdict(list)
     for sequence in sequences:
         groups[sequence.group].append(sequence)
     order = sorted(groups)
-    random.Random(seed).shuffle(order)
+    random.Random(settings.seed).shuffle(order)
     packs: list[tuple[Encoded, ...]] = []
     left_out: list[str] = []
     tree, held = PrefixTree(), list[Encoded]()
     for sequence in (sequence for name in order for sequence in groups[name]):
         grown = tree.with_added([sequence.tokens])
-        if len(grown) > most_tokens:
+        full = len(tree) >= settings.full_tokens and sequence.group != held[-1].group
+        if full or len(grown) > settings.pack_tokens:
             packs += [tuple(held)] if held else []
             grown, held = PrefixTree().with_added([sequence.tokens]), []
-        if len(grown) > most_tokens:
+        if len(grown) > settings.pack_tokens:
             left_out.append(sequence.id)
             tree = PrefixTree()
             continue

@@ -3,6 +3,7 @@
     genericizer   query_id, query, template or null, compatible_document_description, reason
     pairs         document_id, document, template, compatible, instruction, answer, reason
     judgements    the fields of pairs, score, feedback; `flawed`: worse answers, each with score and feedback
+    documents     document_id, document: whole ones, of which those of pairs are passages; for measurements only
 
 Other fields are ignored; an answer quotes its document with excerpt markup. A file that cannot be used, or a row that
 lacks a field, is a `UsageError` that names it: labels are few and somebody made them. A label whose excerpts cannot be
@@ -14,18 +15,18 @@ Not covered: whether a label passes production's gates (`tasks.distill.examples`
 from collections.abc import Iterator
 from typing import Any
 
-import fsspec
 import polars as pl
 
 from models.digests import digest
-from models.errors import UsageError
 from models.excerpts import expand
 from models.refusals import Refusal
+from tasks.label_files import read_label_file, require
 from tasks.refused import refused_frame
 from tasks.tables import GENERICIZER_LABELS, JUDGE_LABELS, PAIR_LABELS
 
 _SCORED = {"answer": pl.String(), "score": pl.Int64(), "feedback": pl.String()}
 _PAIRS = pl.Schema({name: kind for name, kind in PAIR_LABELS.items() if name != "pair_id"})
+_WHOLE = pl.Schema({"document_id": pl.String(), "document": pl.String()})
 _JUDGEMENTS = pl.Schema({**_PAIRS, **_SCORED, "flawed": pl.List(pl.Struct(_SCORED))})
 
 
@@ -35,9 +36,8 @@ def read_genericizer_labels(url: str) -> pl.DataFrame:
     Raises:
         UsageError: the file cannot be read, or a row lacks a field.
     """
-    labels = _read(url, GENERICIZER_LABELS)
-    _expect(url, labels, ["query_id", "query"])
-    _expect(url, labels, ["compatible_document_description"], where=pl.col("template").is_not_null())
+    labels = read_label_file(url, GENERICIZER_LABELS, ["query_id", "query"])
+    require(url, labels, ["compatible_document_description"], where=pl.col("template").is_not_null())
     return labels
 
 
@@ -48,6 +48,17 @@ def read_pair_labels(url: str) -> pl.DataFrame:
         UsageError: the file cannot be read, or a row lacks a field.
     """
     return _pairs(url, _PAIRS).match_to_schema(PAIR_LABELS)
+
+
+def read_whole_documents(url: str | None) -> dict[str, str]:
+    """Texts by id; none without a file.
+
+    Raises:
+        UsageError: the file cannot be read, or a row lacks a field.
+    """
+    if url is None:
+        return {}
+    return dict(read_label_file(url, _WHOLE, _WHOLE.names()).iter_rows())
 
 
 def read_judge_labels(url: str) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -88,25 +99,7 @@ def _judged(pair: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _pairs(url: str, schema: pl.Schema) -> pl.DataFrame:
     """The rows with a column `pair_id`, each pair once."""
-    labels = _read(url, schema)
-    _expect(url, labels, ["document_id", "document", "template", "compatible"])
-    _expect(url, labels, ["instruction", "answer"], where=pl.col("compatible"))
+    labels = read_label_file(url, schema, ["document_id", "document", "template", "compatible"])
+    require(url, labels, ["instruction", "answer"], where=pl.col("compatible"))
     ids = [digest(*row) for row in labels.select("document_id", "document", "template").iter_rows()]
     return labels.with_columns(pair_id=pl.Series(ids, dtype=pl.String)).unique("pair_id", maintain_order=True)
-
-
-def _read(url: str, schema: pl.Schema) -> pl.DataFrame:
-    try:
-        with fsspec.open(url, "rb") as file:
-            return pl.read_ndjson(file.read(), schema=schema)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"labels {url!r}: expected jsonl with {', '.join(schema)}, but: {error}") from error
-
-
-def _expect(url: str, labels: pl.DataFrame, fields: list[str], where: pl.Expr | bool = True) -> None:
-    lacking = labels.with_row_index("number").filter(where & pl.any_horizontal(pl.col(fields).is_null()))
-    if len(lacking):
-        raise UsageError(
-            f"labels {url!r}: row {lacking['number'][0] + 1} of {len(labels)} lacks one of {', '.join(fields)} "
-            f"({len(lacking)} such rows); complete or remove them"
-        )

@@ -5,11 +5,11 @@ begins anew.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -17,12 +17,20 @@ from models.embedder import open_embedder
 from models.errors import UsageError
 from models.training.contrast import ContrastTrainer
 from tasks.distill.evaluate_matching import evaluate_matching
-from tasks.distill.labels import read_genericizer_labels
+from tasks.distill.labels import read_genericizer_labels, read_whole_documents
 from tasks.distill.lessons import PAIR_FILES
 from tasks.distill.matching_labels import MatchingLabel, read_matching_labels, split
 from tasks.distill.plan import Distillation
 
-Sides = tuple[list[MatchingLabel], list[MatchingLabel]]
+
+@dataclass(frozen=True)
+class Sides:
+    """Labelled pairs to learn from and held out, rows that passed no gate (`REJECTED`), and whole documents by id."""
+
+    learned: list[MatchingLabel]
+    held: list[MatchingLabel]
+    rejected: pl.DataFrame
+    documents: dict[str, str]
 
 
 def read_sides(plan: Distillation) -> Sides:
@@ -31,15 +39,16 @@ def read_sides(plan: Distillation) -> Sides:
     Raises:
         UsageError: when a file of labels is missing or cannot be used.
     """
-    urls = _urls(plan)
+    urls = matching_files(plan)
     if not urls:
         raise UsageError(f"labels {plan.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them")
-    labels, _ = read_matching_labels(urls)
-    return split(labels, plan.settings.distill.held_out, plan.settings.distill.seed)
+    labels, rejected = read_matching_labels(urls)
+    learned, held = split(labels, plan.settings.distill.held_out, plan.settings.distill.seed)
+    return Sides(learned, held, rejected, read_whole_documents(plan.file("documents")))
 
 
 @task(task_run_name="train-embedder", cache_policy=NO_CACHE)
-def train_embedder(plan: Distillation, learned: Sequence[MatchingLabel]) -> Path:
+def train_embedder(plan: Distillation, sides: Sides) -> Path:
     """The folder of the embedder's adapter.
 
     Raises:
@@ -49,16 +58,17 @@ def train_embedder(plan: Distillation, learned: Sequence[MatchingLabel]) -> Path
     if adapter.is_dir():
         return adapter
     trainer = ContrastTrainer(plan.settings.embedder, plan.settings.distill.contrast)
-    training = trainer.fit([label.pair for label in learned])
+    training = trainer.fit([label.pair for label in sides.learned])
     unfinished = adapter.with_name(".adapter")
     trainer.save(unfinished, plan.settings.embedder.model)
+    sides.rejected.write_parquet(unfinished.parent / "rejected-embedder.parquet")
     (unfinished.parent / "training.json").write_text(json.dumps(asdict(training), indent=1), "utf-8")
     unfinished.rename(adapter)
     return adapter
 
 
 @task(task_run_name="measure-embedder", cache_policy=NO_CACHE)
-def measure_embedder(plan: Distillation, held: Sequence[MatchingLabel], adapter: Path | None) -> dict[str, Any]:
+def measure_embedder(plan: Distillation, sides: Sides, adapter: Path | None) -> dict[str, Any]:
     """Figures of the base embedder (`adapter` None) or of the tuned one, on held-out labels.
 
     Raises:
@@ -69,8 +79,8 @@ def measure_embedder(plan: Distillation, held: Sequence[MatchingLabel], adapter:
         embedder = open_embedder(plan.settings.embedder.model_copy(update={"adapter": str(adapter or "")}))
         queries = plan.file("genericizer")
         bank = read_genericizer_labels(queries)["compatible_document_description"].drop_nulls() if queries else ()
-        figures = asdict(evaluate_matching(embedder, held, bank, {}))
-        names = [Path(url).name for url in _urls(plan)]
+        figures = asdict(evaluate_matching(embedder, sides.held, bank, sides.documents))
+        names = [Path(url).name for url in matching_files(plan)]
         figures["aucs"] = dict(zip(names, figures["aucs"], strict=True))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(figures, indent=1), "utf-8")
@@ -78,5 +88,6 @@ def measure_embedder(plan: Distillation, held: Sequence[MatchingLabel], adapter:
     return found
 
 
-def _urls(plan: Distillation) -> list[str]:
+def matching_files(plan: Distillation) -> list[str]:
+    """URLs of the files of labelled pairs."""
     return [url for name in PAIR_FILES if (url := plan.file(name))]

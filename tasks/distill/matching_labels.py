@@ -11,16 +11,17 @@ A file that cannot be read, or lacks a field, raises `UsageError`. Not covered: 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import fsspec
 import polars as pl
 
-from models.errors import UsageError
 from models.excerpts import expand
 from models.refusals import Refusal
 from models.settings import InstantiatorSettings
 from models.templates import Template, TemplateError
 from models.training.contrast import LabelledPair
 from models.training.split import held_out
+from tasks.inputs import stem
+from tasks.label_files import read_label_file
+from tasks.refused import refused_frame
 
 LABELS = pl.Schema(
     {
@@ -48,33 +49,25 @@ class MatchingLabel:
     file: int
 
 
-@dataclass(frozen=True)
-class RejectedLabel:
-    """A row that failed a gate; `row` counts from 1 in its file."""
-
-    url: str
-    row: int
-    reason: str
-    detail: str
-
-
-def read_matching_labels(urls: Sequence[str]) -> tuple[list[MatchingLabel], list[RejectedLabel]]:
-    """All rows of jsonl files of schema `LABELS`: those that pass the gates, and those that do not.
+def read_matching_labels(urls: Sequence[str]) -> tuple[list[MatchingLabel], pl.DataFrame]:
+    """All rows of jsonl files of schema `LABELS`: those that pass the gates, and `REJECTED` rows, named file and row.
 
     Raises:
         UsageError: when a file cannot be read, or a row lacks a field.
     """
+    needed = [name for name in LABELS if name not in OPTIONAL]
     kept: list[MatchingLabel] = []
-    rejected: list[RejectedLabel] = []
+    rejected: list[dict[str, str]] = []
     for file, url in enumerate(urls):
-        for number, row in enumerate(_read(url).iter_rows(named=True), start=1):
+        for number, row in enumerate(read_label_file(url, LABELS, needed).iter_rows(named=True), start=1):
             at = _check(row["template"], row["compatible_document_description"], row["document"], row["answer"])
             if isinstance(at, Refusal):
-                rejected.append(RejectedLabel(url, number, at.reason, at.detail))
+                rejected.append({"id": f"{stem(url)}:{number}", "reason": at.reason, "detail": at.detail})
                 continue
             pair = LabelledPair(row["document"], row["compatible_document_description"], row["compatible"], at)
             kept.append(MatchingLabel(pair, row["document_id"], row["document_start"] or 0, file))
-    return kept, rejected
+    refused = pl.DataFrame(rejected, schema={"id": pl.String, "reason": pl.String, "detail": pl.String})
+    return kept, refused_frame(refused)
 
 
 def split(labels: Iterable[MatchingLabel], share: float, seed: int) -> tuple[list[MatchingLabel], list[MatchingLabel]]:
@@ -83,22 +76,6 @@ def split(labels: Iterable[MatchingLabel], share: float, seed: int) -> tuple[lis
     for label in labels:
         parts[held_out(label.document_id, share, seed)].append(label)
     return parts
-
-
-def _read(url: str) -> pl.DataFrame:
-    try:
-        with fsspec.open(url, "rb") as file:
-            rows = pl.read_ndjson(file.read(), schema=LABELS)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"labels {url!r}: expected jsonl with {', '.join(LABELS)}, but: {error}") from error
-    needed = [name for name in LABELS if name not in OPTIONAL]
-    incomplete = rows.with_row_index("number").filter(pl.any_horizontal(pl.col(needed).is_null()))
-    if len(incomplete):
-        raise UsageError(
-            f"labels {url!r}: row {incomplete['number'][0] + 1} of {len(rows)} lacks one of {', '.join(needed)} "
-            f"({len(incomplete)} such rows); complete or remove them"
-        )
-    return rows
 
 
 def _check(template: str, description: str, document: str, answer: str | None) -> int | Refusal | None:

@@ -13,12 +13,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from jinja2 import Environment, StrictUndefined, Template
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.distill.lessons import Lesson
+from tasks.distill.matcher import Sides, matching_files
 from tasks.distill.plan import Distillation
+from tasks.inputs import stem
 
 Nested = Mapping[str, Any]
 
@@ -57,10 +60,19 @@ def write_helpers_card(plan: Distillation, lessons: Sequence[Lesson], trained: T
 
 
 @task(task_run_name="write-card", cache_policy=NO_CACHE)
-def write_embedder_card(plan: Distillation, trained: Trained) -> Path:
+def write_embedder_card(plan: Distillation, sides: Sides, trained: Trained) -> Path:
     """The card of the embedder's adapter."""
     entry = f'[embedder]\nadapter = "{trained.adapter.resolve()}"'
-    context = {"roles": ("matching",), "counts": [], "entry": entry}
+    counts = [
+        {
+            "labels": f"embedder: {stem(url)}.jsonl",
+            "learned": sum(label.file == file for label in sides.learned),
+            "held": sum(label.file == file for label in sides.held),
+            "rejected": _tally(_of_file(sides.rejected, stem(url))["reason"].to_list()),
+        }
+        for file, url in enumerate(matching_files(plan))
+    ]
+    context = {"roles": ("matching",), "counts": counts, "entry": entry}
     return _write(plan, trained, plan.settings.embedder.model, context)
 
 
@@ -105,6 +117,10 @@ def _rows(base: Nested, tuned: Nested, above: str = "") -> list[dict[str, str]]:
 
 def _figure(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else json.dumps(value) if value is not None else "-"
+
+
+def _of_file(rejected: pl.DataFrame, name: str) -> pl.DataFrame:
+    return rejected.filter(pl.col("id").str.starts_with(f"{name}:"))
 
 
 def _tally(reasons: Sequence[str]) -> str:

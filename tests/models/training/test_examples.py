@@ -94,3 +94,10 @@ def test_a_template_that_gives_its_query_away_is_no_example() -> None:
     refusal = genericizer_example("q1", "how big is Paris", label, GenericizerSettings(engine="tiny"))
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "slot_leaks_entity"
+
+
+def test_the_template_decides_and_not_its_description() -> None:
+    label = Generic("how big is <fi>city</fi>", "A page about a city that says how many people live there.")
+    example = genericizer_example("q1", "how big is Paris", label, GenericizerSettings(engine="tiny"))
+    assert isinstance(example, Example)
+    assert example.completion[slice(*example.decisive)] == '{"template": "how big is <fi>city</fi>"'

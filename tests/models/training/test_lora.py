@@ -48,7 +48,7 @@ def loss(adapter: Path | None, base: Base) -> float:
     import torch
 
     tokenizer, model = load(base, adapter)
-    packs = pack([encode(example, tokenizer, 1.0) for example in EXAMPLES], 4096, seed=0)
+    packs = pack([encode(example, tokenizer) for example in EXAMPLES], TrainSettings(pack_tokens=4096))
     inputs = collate(packs.packs[0], packs.scale)
     sources, targets, share = (inputs.pop(name) for name in ("sources", "targets", "weights"))
     with torch.inference_mode():
@@ -79,8 +79,8 @@ def test_a_killed_training_ends_as_an_undisturbed_one(base: Base, settings: Trai
 
 def test_only_completions_count_and_decisions_count_more(base: Base) -> None:
     tokenizer, _ = load(base)
-    example = replace(EXAMPLES[1], decisive=(0, 4))
-    encoded = encode(example, tokenizer, 5.0)
+    example = replace(EXAMPLES[1], decisive=(0, 4), weights=(1.0, 5.0))
+    encoded = encode(example, tokenizer)
     assert tokenizer.decode(encoded.tokens).endswith(f"<|im_start|>assistant\nnull{tokenizer.eos_token}")
     assert encoded.weights == (5.0, 1.0)
     packed = collate([encoded], scale=0.5)
@@ -93,7 +93,7 @@ def test_only_completions_count_and_decisions_count_more(base: Base) -> None:
 def test_no_pack_is_too_big_and_an_example_that_fits_none_is_named(base: Base) -> None:
     tokenizer, _ = load(base)
     long = replace(EXAMPLES[0], id="long", completion="word " * 200)
-    packs = pack([encode(example, tokenizer, 1.0) for example in (*EXAMPLES, long)], 100, seed=0)
+    packs = pack([encode(example, tokenizer) for example in (*EXAMPLES, long)], TrainSettings(pack_tokens=100))
     assert packs.left_out == ("long",)
     assert sorted(one.id for held in packs.packs for one in held) == sorted(example.id for example in EXAMPLES)
     assert max(len(collate(held, 1.0)["input_ids"][0]) for held in packs.packs) <= 128
