@@ -77,14 +77,13 @@ class Instantiator:
             parsed = Template.parse(template)
         except TemplateError as error:
             return Refusal(error.reason, error.detail)
-        grammar = None
+        grammar, shown = None, document[slice(*window)]
         if self._settings.constrained:
-            grammar = instantiator_grammar(parsed, offers(document, window), self._settings)
+            grammar = instantiator_grammar(parsed, offers(document, window), shown, self._settings)
             if grammar is None:
                 return Refusal("no_anchor", f"no excerpt can be named in characters {window[0]} to {window[1]}")
-        text = neutralise(document[slice(*window)])
         messages = [Message("system", prompt.render()) for prompt in self._system]
-        messages.append(Message("user", self._user.render(template=template, document=text)))
+        messages.append(Message("user", self._user.render(template=template, document=neutralise(shown))))
         return Request(id, tuple(messages), self._settings.sampling, grammar, self._bias)
 
     def read(self, template: str, document: str, window: Span, completion: Completion) -> Instantiated | Refusal:

@@ -111,6 +111,10 @@ class InstantiatorSettings(AskSettings):
         description="Of layout document-first. `bare`: document and template alone, for a tuned model; `explained`: "
         "ours; `teacher`: ours for a large model (paper App. C).",
     )
+    slot_values: Literal["free", "document"] = Field(
+        "free",
+        description="`document`: a slot takes only words that follow each other in the document; for small models.",
+    )
     null_bias: float = Field(
         0.0,
         ge=-100,

@@ -3,7 +3,8 @@
     {"instruction": "...", "answer": "A short lead: <excerpt>first words<...>last words</excerpt> <excerpt>..."}
 
 The instruction is the template's fixed text with a value of 1 to 60 characters in each slot, never the slot's own
-description; it is one terminal, for the reason that `notation` gives. The answer is an optional lead of at most 60
+description, and on request only words that follow each other in the document; it is one terminal, for the reason that
+`notation` gives. The answer is an optional lead of at most 60
 characters and one to three different excerpts in the order of the document. How long a lead may be depends on the first
 excerpt, so that the share of excerpt characters always holds.
 
@@ -20,7 +21,8 @@ from functools import lru_cache
 from itertools import groupby
 
 from models.anchors import Offer
-from models.grammars.notation import EMPTY, grammar, in_json, literal, phrase, rule
+from models.excerpts import collapse
+from models.grammars.notation import EMPTY, grammar, in_json, literal, phrase, rule, words_of
 from models.settings import InstantiatorSettings
 from models.templates import Template
 
@@ -32,20 +34,22 @@ INSTRUCTION_KEYS = {"paper": "instantiated_instruction", "document-first": "inst
 """The key of the instruction in the JSON object, by prompt layout; the answer's is `answer` in both."""
 
 
-def instantiator_grammar(template: Template, offered: tuple[Offer, ...], settings: InstantiatorSettings) -> str | None:
-    """The grammar for one template and the excerpts on offer; None when none of them keeps within the limits."""
+def instantiator_grammar(
+    template: Template, offered: tuple[Offer, ...], text: str, settings: InstantiatorSettings
+) -> str | None:
+    """The grammar for a template, the excerpts on offer and the shown text; None when no excerpt is within limits."""
     answer_rules = _answer_rules(offered, settings)
     if not answer_rules:
         return None
     opening, middle, closing = f'{{"{INSTRUCTION_KEYS[settings.layout]}": "', '", "answer": "', '"}'
     return grammar(
         rule("start", ['"null"', f"{literal(opening)} INSTRUCTION {literal(middle)} answer {literal(closing)}"]),
-        *_instruction_rules(template),
+        *_instruction_rules(template, text if settings.slot_values == "document" else None),
         *answer_rules,
     )
 
 
-def _instruction_rules(template: Template) -> Iterator[str]:
+def _instruction_rules(template: Template, text: str | None) -> Iterator[str]:
     names = [f"SLOT_{number}" for number, _ in enumerate(template.slots)]
     parts = [in_json(template.fixed[0])]
     for name, fixed in zip(names, template.fixed[1:], strict=True):
@@ -53,7 +57,11 @@ def _instruction_rules(template: Template) -> Iterator[str]:
     yield rule("INSTRUCTION", [" ".join(part for part in parts if part != EMPTY)])
     for name, description in zip(names, template.slots, strict=True):
         yield rule(name, [f"VALUE & ~{literal(description.strip())}i"])
-    yield rule("VALUE", [phrase(1, 60)])
+    if text is None:
+        yield rule("VALUE", [phrase(1, 60)])
+    else:
+        yield rule("WORDS", [words_of(collapse(text))])
+        yield rule("VALUE", [f"WORDS & {phrase(1, 60)}"])
 
 
 @lru_cache(maxsize=8)

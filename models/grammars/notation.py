@@ -50,3 +50,8 @@ def words(fewest: int, most: int, longest: int = 30) -> str:
 def phrase(fewest: int, most: int) -> str:
     """A terminal's body: words with a single space between them, `fewest` to `most` characters in all."""
     return f"/{PLAIN}+( {PLAIN}+)*/ & /(?s:.){{{fewest},{most}}}/"
+
+
+def words_of(text: str) -> str:
+    """A terminal's body: any run of whole words of `text`, with what stands between them."""
+    return f'%regex {{"substring_words": {literal(text)}}}'

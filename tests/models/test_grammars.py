@@ -43,7 +43,7 @@ TEMPLATES = st.sampled_from(
         "what is <fi>kind of thing</fi>?",
         "<fi>kind of thing</fi> <fi>place</fi>",
         'say "<fi>word</fi>" or \\<fi>other\nword</fi> (.*) 🙂',
-        "<fi>a</fi><fi>b</fi> end",
+        "<fi>first</fi><fi>second</fi> end",
         "Line one\n\n- <fi>first point</fi>\n- <fi>second point</fi>\n",
     ]
 )
@@ -102,12 +102,12 @@ def test_drawn_templates_are_templates_of_the_query(query, seed):
     assert isinstance(value, Generic) or value.reason == "slot_leaks_entity"
 
 
-@given(
-    TEMPLATES, DOCUMENTS, SEEDS, st.sampled_from([0.0, 0.8, 0.95, 1.0]), st.sampled_from(["paper", "document-first"])
-)
+@given(TEMPLATES, DOCUMENTS, SEEDS, SHARES, LAYOUTS, st.sampled_from(["free", "document"]))
 @settings(max_examples=150, deadline=None)
-def test_drawn_pairs_pass_every_gate(template, document, seed, share, layout):
-    instantiator = Instantiator(InstantiatorSettings(engine="tiny", min_excerpt_share=share, layout=layout))
+def test_drawn_pairs_pass_every_gate(template, document, seed, share, layout, values):
+    instantiator = Instantiator(
+        InstantiatorSettings(engine="tiny", min_excerpt_share=share, layout=layout, slot_values=values)
+    )
     window = (0, len(document))
     request = instantiator.request("m1", template, document, window)
     if isinstance(request, Refusal):
@@ -161,6 +161,22 @@ def test_the_instantiators_language(reply, accepted):
     )
     assert isinstance(request, Request)
     assert request.grammar
+    assert accepts(request.grammar, reply) is accepted
+
+
+@pytest.mark.parametrize(
+    ("value", "accepted"),
+    [("bread", True), ("bread on", True), ("brea", False), ("cake", False), ("bread  on", False)],
+)
+def test_values_of_slots_can_be_bound_to_the_document(value, accepted):
+    document = "Store the bread  on a board of wood, not in the cold."
+    request = Instantiator(InstantiatorSettings(engine="tiny", slot_values="document")).request(
+        "m1", "how to store <fi>kind of food</fi>?", document, (0, len(document))
+    )
+    assert isinstance(request, Request)
+    assert request.grammar
+    answer = "<excerpt>Store the bread<...>not in the cold.</excerpt>"
+    reply = f'{{"instruction": "how to store {value}?", "answer": "{answer}"}}'
     assert accepts(request.grammar, reply) is accepted
 
 
