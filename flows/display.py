@@ -228,14 +228,23 @@ def show_trained(trained: Iterable[Trained], as_json: bool) -> None:
 
 
 def show_checks(checks: Iterable[Check], as_json: bool) -> bool:
-    """One line a check; returns whether all are well."""
+    """One line a check, as soon as it is made; returns whether all are well."""
     done: list[Check] = []
     for check in checks:
         done.append(check)
         if not as_json:
-            out.print(f"{'[green]ok  [/]' if check.ok else '[red]fail[/]'} {check.name:<22} {escape(check.found)}")
-            if not check.ok:
-                out.print(f"     {'':<22} [yellow]{escape(check.advice)}[/]")
+            out.print(_check_line(check))
     if as_json:
         dump([vars(check) for check in done])
     return all(check.ok for check in done)
+
+
+def _check_line(check: Check) -> Table:
+    """State, name and finding in columns of their own, whatever their lengths."""
+    line = Table.grid(padding=(0, 1, 0, 0))
+    for width in (4, 24, None):
+        line.add_column(width=width, overflow="fold")
+    line.add_row(Text("ok", "green") if check.ok else Text("fail", "red"), check.name, Text(check.found))
+    if not check.ok:
+        line.add_row("", "", Text(check.advice, "yellow"))
+    return line

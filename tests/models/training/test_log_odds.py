@@ -17,7 +17,9 @@ from tests.models.training.small_model import small_model
 def requests(count: int) -> list[Request]:
     """They share their first words."""
     return [
-        Request(str(number), (Message("user", f"The same document for all. Template {number}"),), Sampling(max_tokens=4))
+        Request(
+            str(number), (Message("user", f"The same document for all. Template {number}"),), Sampling(max_tokens=4)
+        )
         for number in range(count)
     ]
 
