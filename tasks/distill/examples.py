@@ -68,7 +68,8 @@ def teach_genericizer(labels: pl.DataFrame, settings: GenericizerSettings) -> Ta
 
 
 def teach_instantiator(labels: pl.DataFrame, settings: InstantiatorSettings) -> Taught:
-    """Examples of `PAIR_LABELS`."""
+    """Examples of `PAIR_LABELS`; also of those that fill a slot with words of their own, wherever decoding forbids it."""
+    settings = settings.model_copy(update={"slot_values": "free"})
 
     def example(row: dict[str, Any]) -> Example | Refusal:
         label = PairLabel(row["template"], row["document"], row["instruction"], row["answer"])
