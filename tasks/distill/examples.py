@@ -68,7 +68,7 @@ def teach_genericizer(labels: pl.DataFrame, settings: GenericizerSettings) -> Ta
 
 
 def teach_instantiator(labels: pl.DataFrame, settings: InstantiatorSettings) -> Taught:
-    """Examples of `PAIR_LABELS`; also of those that fill a slot with words of their own, wherever decoding forbids it."""
+    """Examples of `PAIR_LABELS`, also of those that fill a slot in words which decoding would forbid."""
     settings = settings.model_copy(update={"slot_values": "free"})
 
     def example(row: dict[str, Any]) -> Example | Refusal:
