@@ -134,7 +134,7 @@ def test_a_licence_makes_another_release() -> None:
 
 def test_another_prompt_makes_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """The digest of the text is in the key, and written into the receipt."""
-    workspace = opened()
+    workspace = opened('genericizer.prompt="explained"')
     before, job = keys(workspace), workspace.instantiate_job(SHARD)
     assert job.prompt_digest == Instantiator(workspace.profile.instantiator).prompt_digest
     monkeypatch.setattr(Prompt, "digest", property(lambda prompt: digest(f"{prompt.source} Please.")))
