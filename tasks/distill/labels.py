@@ -3,6 +3,7 @@
     genericizer   query_id, query, template or null, compatible_document_description, reason
     pairs         document_id, document, template, compatible, instruction, answer, reason
     judgements    the fields of pairs, score, feedback; `flawed`: worse answers, each with score and feedback
+    judged        document_id, instruction, answer without markup, score, feedback: pairs of a small model
     documents     document_id, document: whole ones, of which those of pairs are passages; for measurements only
 
 Other fields are ignored; an answer quotes its document with excerpt markup. A file that cannot be used, or a row that
@@ -27,6 +28,7 @@ from tasks.tables import GENERICIZER_LABELS, JUDGE_LABELS, PAIR_LABELS
 _SCORED = {"answer": pl.String(), "score": pl.Int64(), "feedback": pl.String()}
 _PAIRS = pl.Schema({name: kind for name, kind in PAIR_LABELS.items() if name != "pair_id"})
 _WHOLE = pl.Schema({"document_id": pl.String(), "document": pl.String()})
+_JUDGED = pl.Schema({name: kind for name, kind in JUDGE_LABELS.items() if name != "judgement_id"})
 _JUDGEMENTS = pl.Schema({**_PAIRS, **_SCORED, "flawed": pl.List(pl.Struct(_SCORED))})
 
 
@@ -75,6 +77,17 @@ def read_judge_labels(url: str) -> tuple[pl.DataFrame, pl.DataFrame]:
             (rejected if "reason" in label else kept).append(label)
     refused = pl.DataFrame(rejected, schema={"id": pl.String, "reason": pl.String, "detail": pl.String})
     return pl.DataFrame(kept, schema=JUDGE_LABELS), refused_frame(refused)
+
+
+def read_judged_labels(url: str) -> pl.DataFrame:
+    """Judged pairs that are nobody's label for the instantiator, `JUDGE_LABELS`; what a small model makes, mostly.
+
+    Raises:
+        UsageError: the file cannot be read, or a row lacks a field.
+    """
+    labels = read_label_file(url, _JUDGED, _JUDGED.names())
+    ids = [digest(*row) for row in labels.select("document_id", "instruction", "answer").iter_rows()]
+    return labels.with_columns(judgement_id=pl.Series(ids, dtype=pl.String)).match_to_schema(JUDGE_LABELS)
 
 
 def _judged(pair: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,12 @@ from tasks.distill.examples import (
     teach_instantiator,
     teach_judge,
 )
-from tasks.distill.labels import read_genericizer_labels, read_judge_labels, read_pair_labels
+from tasks.distill.labels import (
+    read_genericizer_labels,
+    read_judge_labels,
+    read_judged_labels,
+    read_pair_labels,
+)
 from tasks.distill.plan import Distillation, Helper
 
 PAIR_FILES = ("instantiator", "retrieved")
@@ -82,7 +87,10 @@ def _taught(plan: Distillation, helper: Helper) -> dict[str, Taught]:
     urls = {name: url for name in PAIR_FILES if (url := plan.file(name))}
     if helper == "instantiator":
         return {name: teach_instantiator(read_pair_labels(url), profile.instantiator) for name, url in urls.items()}
-    return {name: _judged(url, plan) for name, url in urls.items()}
+    judged = {name: _judged(url, plan) for name, url in urls.items()}
+    if url := plan.file("judged"):
+        judged["judged"] = teach_judge(read_judged_labels(url), plan.settings.judge)
+    return judged
 
 
 def _judged(url: str, plan: Distillation) -> Taught:

@@ -21,7 +21,7 @@ from tasks.settings import Profile, load_profile
 Helper = Literal["genericizer", "instantiator", "judge"]
 HELPERS: tuple[Helper, ...] = get_args(Helper)
 
-LABELS = ("genericizer", "instantiator", "retrieved", "documents")
+LABELS = ("genericizer", "instantiator", "retrieved", "judged", "documents")
 """Names of the files of labels; others in their folder are nobody's business here."""
 
 Target = Literal["genericizer", "instantiator", "judge", "embedder", "all"]
@@ -33,7 +33,7 @@ class Distillation(Settings):
 
     target: Target = "all"
     silver: str = Field(
-        description="URL of a folder: genericizer.jsonl, instantiator.jsonl, retrieved.jsonl, documents.jsonl."
+        description="URL of a folder: genericizer, instantiator, retrieved, judged and documents, each .jsonl."
     )
     out: str = Field(description="Local folder for adapters, figures and cards.")
     profile: str = Field("tiny", description="Whose prompts, base models and `distill` settings are used.")

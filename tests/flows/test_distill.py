@@ -76,3 +76,16 @@ def test_missing_labels_are_named_before_anything_is_trained(silver: Path, tmp_p
     plan = Distillation(target="genericizer", silver=str(silver), out=str(tmp_path / "out"))
     with pytest.raises(UsageError, match=r"expected genericizer\.jsonl among them, found instantiator\.jsonl"):
         read_lesson(plan, "genericizer")
+
+
+def test_the_judge_also_learns_from_judged_pairs_of_a_small_model(silver: Path, tmp_path: Path) -> None:
+    """They stand beside the labels that pairs carry, on either side of the split."""
+    rows = [
+        {"document_id": name, "instruction": f"why {name}?", "answer": "Because.", "score": 1, "feedback": "No reason."}
+        for name in SUBJECTS
+    ]
+    (silver / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lesson = read_lesson(Distillation(target="judge", silver=str(silver), out=str(tmp_path / "out")), "judge")
+    assert lesson.learned["judged"].labels["document_id"].to_list() == ["a", "c", "d"]
+    assert lesson.held["judged"].labels["document_id"].to_list() == ["h", "y"]
+    assert len(lesson.learned["judged"].examples) == 3
