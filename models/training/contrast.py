@@ -129,13 +129,16 @@ class ContrastTrainer:
         transformer.save_pretrained(folder)
 
     def _adapted(self) -> Any:
+        import torch
         from peft import LoraConfig, TaskType
         from sentence_transformers import SentenceTransformer
         from transformers import set_seed
 
         set_seed(self._settings.seed)
         folder = resolve(self._embedder.model, self._embedder.revision)
-        model: Any = SentenceTransformer(str(folder), local_files_only=True)
+        model: Any = SentenceTransformer(
+            str(folder), local_files_only=True, model_kwargs={"dtype": torch.float32}
+        )
         model.max_seq_length = self._embedder.window_tokens
         model.add_adapter(
             LoraConfig(

@@ -58,16 +58,17 @@ class PrefixTree:
 
         `input_ids` and `position_ids` are `[1, N]`; `attention_mask` is `[1, 1, N, N]`, true where row sees column.
         """
+        import numpy as np
         import torch
 
         size = -(-len(self) // multiple) * multiple
-        sees = torch.eye(size, dtype=torch.bool)
+        sees = np.eye(size, dtype=np.bool_)
         for node, parent in enumerate(self.parents):
             if parent >= 0:
-                sees[node] |= sees[parent]
+                sees[node, : parent + 1] = sees[parent, : parent + 1]
         filling = [0] * (size - len(self))
         return {
             "input_ids": torch.tensor([[*self.tokens, *filling]]),
             "position_ids": torch.tensor([[*self.depths, *filling]]),
-            "attention_mask": sees[None, None],
+            "attention_mask": torch.from_numpy(sees)[None, None],
         }
