@@ -3,6 +3,7 @@
 Read-only, from receipts and one listing; works at any moment of a run.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ class Overview:
     funnel: tuple[StageTotals, ...]
     failures: tuple[Failure, ...]
     """The latest failure of every shard and stage that failed or is in quarantine."""
+    receipts: Mapping[Step, Sequence[Receipt]]
+    """Of every step, in the order of the corpus as far as it has one."""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -48,7 +51,8 @@ def overview(scope: Scope) -> Overview:
     """
     workspace = open_workspace(scope).pinned()
     board = survey(workspace, document_shards(scope))
-    return Overview(board, funnel(_receipts(workspace, board)), tuple(latest_failures(workspace, board)))
+    found = _receipts(workspace, board)
+    return Overview(board, funnel(found), tuple(latest_failures(workspace, board)), found)
 
 
 def _receipts(workspace: Workspace, board: Board) -> dict[Step, list[Receipt]]:

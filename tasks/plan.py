@@ -199,6 +199,12 @@ def _past(by_folder: Mapping[str, set[str]]) -> dict[ShardStage, tuple[str, ...]
     return {stage: tuple(name for name in written if f"/{stage}-" in name) for stage in SHARD_STAGES}
 
 
+def past_receipts(scope: Scope, stage: ShardStage, most: int) -> list[Receipt]:
+    """Up to so many receipts of a stage, of any settings and also of shards that are gone."""
+    workspace = open_workspace(scope)
+    return workspace.store.read_records(list(_past(_list_folders(workspace))[stage][-most:]), Receipt)
+
+
 def latest_failures(workspace: Workspace, board: Board) -> list[Failure]:
     """The last failed attempt of every stage and shard that failed or is in quarantine, by stage and shard."""
     names = [

@@ -125,6 +125,15 @@ class DistillSettings(Settings):
     contrast: ContrastSettings = ContrastSettings()
 
 
+class ServiceSettings(Settings):
+    """How a run of a deployment spreads its work over a work pool; commands work in their own process."""
+
+    width: int = Field(8, ge=1, description="Batches of a corpus that wait or run on the pool at a time.")
+    batch_seconds: float = Field(900, gt=0, description="Wanted length of a batch, by what finished shards took.")
+    first_batch_shards: int = Field(4, ge=1, description="Shards of a batch as long as nothing was measured.")
+    most_batch_shards: int = Field(200, ge=1, description="Bounds the size of a run's parameters.")
+
+
 class Profile(Settings):
     """All settings of a run."""
 
@@ -141,6 +150,7 @@ class Profile(Settings):
     match: MatchSettings = MatchSettings()
     release: ReleaseSettings = ReleaseSettings()
     distill: DistillSettings = DistillSettings()
+    service: ServiceSettings = ServiceSettings()
     part_requests: int = Field(512, ge=1, description="Requests per part of an LLM stage; what a kill can lose.")
 
     @model_validator(mode="after")
