@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no
 TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 export DO_NOT_TRACK := 1
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench up down clean
 
 setup: $(VENV)/ready
 
@@ -36,6 +36,13 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks
+
+# `make up`, `make up UP="--store s3://bucket/store --documents s3://bucket/new/*.jsonl"`, `make up DATABASE=postgresql+asyncpg://...`
+up: setup
+	$(BIN)/fineinstructions up $(if $(DATABASE),--database $(DATABASE)) $(UP)
+
+down: setup
+	$(BIN)/fineinstructions down
 
 clean:
 	rm -rf $(VENV) $(STORE)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from flows import cli_service
 from flows.options import Corpus, Documents, Json, Name, Profile, Queries, Set, Store, scope
 
 INTERRUPTED = 130
@@ -241,6 +242,8 @@ def doctor(
 
     commands.doctor(scope(store or "memory://doctor", corpus, profile, settings), json)
 
+
+app.add_typer(cli_service.app)
 
 QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",

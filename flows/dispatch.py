@@ -1,22 +1,21 @@
 """The one seam between planning and working: where batches of shards of one stage are sent.
 
-Here they run in this process, one batch after the other. A batch that fails does not stop the next one, unless it
-failed because of what the user gave.
+A run of a deployment sends them to the work pool (`flows.pools`); a command runs them in its own process, one after the
+other. A batch that fails does not stop the next one, unless it failed because of what the user gave.
 """
 
 from typing import Any
 
 from prefect.client.schemas.objects import State
 
+from flows import pools
 from flows.process import process_shards
 from flows.states import own_error
-from models.errors import UsageError
+from models.errors import ShardError, UsageError
 from tasks import progress
+from tasks.batches import cut
 from tasks.plan import SHARD_STAGES, ShardStage, input_rows, next_work
 from tasks.records import Scope, Shard
-
-BATCH = 100
-"""Shards per flow run: enough to pay for loading a model, few enough for small parameters."""
 
 
 def dispatch_stages(scope: Scope, only: frozenset[str] | None = None) -> list[State[Any]]:
@@ -37,15 +36,32 @@ def dispatch(scope: Scope, stage: ShardStage, shards: tuple[Shard, ...]) -> list
         UsageError: what the user gave cannot work for any shard.
     """
     progress.begin(stage, len(shards), input_rows(scope, stage, shards))
-    names = [shard.name for shard in shards]
-    batches = [tuple(names[start : start + BATCH]) for start in range(0, len(names), BATCH)]
+    batches = cut(scope, stage, shards)
+    states = (_on_pool if pools.on_service() else _here)(scope, stage, batches)
+    progress.end(stage)
+    return states
+
+
+def _here(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...]) -> list[State[Any]]:
     states: list[State[Any]] = []
-    for batch in batches:
-        states.append(process_shards(scope, stage, batch, return_state=True))
+    for number, batch in enumerate(batches, start=1):
+        states.append(process_shards(scope, stage, _names(batch), number, return_state=True))
         broken = own_error(states[-1])
         if isinstance(broken, UsageError):
             raise broken
         if broken is not None:
             progress.fail(stage, f"a batch of {len(batch)} shards", broken)
-    progress.end(stage)
     return states
+
+
+def _on_pool(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...]) -> list[State[Any]]:
+    def done(number: int, state: State[Any]) -> None:
+        progress.advance(stage, input_rows(scope, stage, batches[number]))
+        if not state.is_completed():
+            progress.fail(stage, f"batch {number + 1}", ShardError(f"{state.name}: {state.message}"))
+
+    return pools.send(scope, stage, [_names(batch) for batch in batches], done)
+
+
+def _names(batch: tuple[Shard, ...]) -> tuple[str, ...]:
+    return tuple(shard.name for shard in batch)

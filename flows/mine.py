@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from flows.artifacts import shown
 from flows.reading import read_in
 from flows.states import report
 from tasks import progress
@@ -22,6 +23,11 @@ def mine_templates(scope: Scope, queries: tuple[str, ...]) -> list[State[Any]]:
         scope: Store, corpus and profile.
         queries: fsspec globs of query files.
     """
+    with shown(scope):
+        return _mine(scope, queries)
+
+
+def _mine(scope: Scope, queries: tuple[str, ...]) -> list[State[Any]]:
     states = read_in(scope, "queries", queries)
     shards = query_shards(scope)
     progress.begin("select", 1, sum(shard.rows for shard in shards))

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows.artifacts import show_corpus, shown
 from flows.dispatch import dispatch_stages
 from tasks.index import current_bank
 from tasks.plan import ShardStage
@@ -27,5 +28,7 @@ def rerun_shards(
     """
     pinned = scope.with_bank(current_bank(scope).version)
     reopened = reset(pinned, stages[0] if stages else None, shards, force)
-    states = dispatch_stages(pinned, frozenset(shards or reopened))
+    with shown(pinned):
+        states = dispatch_stages(pinned, frozenset(shards or reopened))
+    show_corpus(pinned)
     return states or [Completed(message="nothing was pending; finished shards are done again by force only")]

@@ -1,0 +1,31 @@
+"""What the commands of the service do: `flows.up`, and what an operator is told of it."""
+
+from pathlib import Path
+
+from flows import up
+from flows.bars import err
+from flows.display import out, table
+
+
+def start(service: up.Service) -> None:
+    """Start what is not up on this machine, and say where to look."""
+    started = up.up(service)
+    err.print(f"started: {', '.join(started) or 'nothing, it was all up'}")
+    shown = table("The service is up", "what", "where")
+    shown.add_row("UI: deployments, runs, artifacts", service.url)
+    shown.add_row("metrics for Prometheus", service.metrics_url)
+    shown.add_row("store", service.corpus.store)
+    shown.add_row("documents, looked at on schedule", f"{service.corpus.documents}  ({service.corpus.cron} UTC)")
+    shown.add_row("logs", str(service.folder))
+    out.print(shown)
+
+
+def stop(folder: Path) -> None:
+    """Stop what was started on this machine."""
+    err.print(f"stopped: {', '.join(up.down(folder)) or 'nothing, nothing was up'}")
+
+
+def deploy(corpus: up.Corpus, planners: int, alerts: str) -> None:
+    """Deployments on a server that runs somewhere."""
+    up.deploy(corpus.environment, planners, alerts)
+    err.print(f"deployed: {up.DEPLOYMENTS.name} for documents {corpus.documents} into store {corpus.store}")
