@@ -77,11 +77,16 @@ def _queue(client: SyncPrefectClient, pool: str, name: str, priority: int) -> No
 
 
 def _automation(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Write it only where it differs: on SQLite a write may halt Prefect 3.7's server for good (its issue 23055)."""
     found = client.read_automations_by_name(automation.name)
-    if found:
-        client.update_automation(found[0].id, automation)
-    else:
+    if not found:
         client.create_automation(automation)
+    elif _content(found[0]) != _content(automation):
+        client.update_automation(found[0].id, automation)
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    return automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
 
 
 def _block(client: SyncPrefectClient, alerts: str) -> str:

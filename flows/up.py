@@ -127,9 +127,10 @@ def down(folder: Path) -> list[str]:
 
 
 def _server(service: Service) -> Iterator[Background]:
-    command = ["server", "start", "--host", HOST, "--port", str(service.port)]
+    command = [sys.executable, "-m", "flows.server_process", "server", "start"]
+    address = ["--host", HOST, "--port", str(service.port)]
     database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": service.database} if service.database else {}
-    yield Background("server", _prefect(*command), {**service.environment, **database})
+    yield Background("server", [*command, *address], {**service.environment, **database})
 
 
 def _workers(service: Service) -> Iterator[Background]:
