@@ -16,7 +16,7 @@ from tasks.records import Scope
 
 
 @flow(name="ingest-corpus", flow_run_name="ingest-{scope.corpus}")
-def ingest_corpus(scope: Scope, documents: tuple[str, ...], release: bool = False) -> list[State[Any]]:
+def ingest_corpus(scope: Scope, documents: tuple[str, ...], release: bool = False) -> list[State[Any]] | State[Any]:
     """Take up new and changed files and bring every pending shard through match, instantiate and judge.
 
     Args:
@@ -31,4 +31,4 @@ def ingest_corpus(scope: Scope, documents: tuple[str, ...], release: bool = Fals
     show_corpus(pinned)
     if release:
         publish_release(pinned)
-    return states or [Completed(message=f"0 of {len(document_shards(pinned)):,} shards were pending")]
+    return states or Completed(message=f"0 of {len(document_shards(pinned)):,} shards were pending")

@@ -17,7 +17,7 @@ from tasks.rerun import reset
 @flow(name="rerun-shards", flow_run_name="rerun-{scope.corpus}")
 def rerun_shards(
     scope: Scope, shards: tuple[str, ...] = (), stages: tuple[ShardStage, ...] = (), force: bool = False
-) -> list[State[Any]]:
+) -> list[State[Any]] | State[Any]:
     """Do shards again, from the first of the stages on; a named one that is merely pending is done too.
 
     Args:
@@ -31,4 +31,4 @@ def rerun_shards(
     with shown(pinned):
         states = dispatch_stages(pinned, frozenset(shards or reopened))
     show_corpus(pinned)
-    return states or [Completed(message="nothing was pending; finished shards are done again by force only")]
+    return states or Completed(message="nothing was pending; finished shards are done again by force only")

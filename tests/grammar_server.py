@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -43,16 +44,22 @@ def sample(grammar: str, seed: str, most: int = 8000) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Chat completions, and the list of models."""
+    """Chat completions, the list of models, and how many completions were asked for so far."""
 
     protocol_version = "HTTP/1.1"
     seconds = 0.0
+    asked = 0
+    counting = threading.Lock()
 
     def do_GET(self) -> None:
-        self._send({"object": "list", "data": [{"id": "die", "object": "model"}]})
+        if self.path == "/v1/asked":
+            return self._send({"asked": Handler.asked})
+        return self._send({"object": "list", "data": [{"id": "die", "object": "model"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.counting:
+            Handler.asked += 1
         time.sleep(self.seconds)
         grammar = body.get("structured_outputs", {}).get("grammar", "start: /[a-z]{3,8}/")
         seed = hashlib.sha256(json.dumps([body["messages"], grammar]).encode()).hexdigest()
