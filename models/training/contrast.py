@@ -136,9 +136,7 @@ class ContrastTrainer:
 
         set_seed(self._settings.seed)
         folder = resolve(self._embedder.model, self._embedder.revision)
-        model: Any = SentenceTransformer(
-            str(folder), local_files_only=True, model_kwargs={"dtype": torch.float32}
-        )
+        model: Any = SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": torch.float32})
         model.max_seq_length = self._embedder.window_tokens
         model.add_adapter(
             LoraConfig(
