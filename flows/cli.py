@@ -221,6 +221,7 @@ def distill(
     silver: Annotated[str, typer.Option(help="Folder of labels (jsonl): genericizer, instantiator, retrieved.")],
     out: Annotated[str, typer.Option(help="Local folder for adapters, figures and model cards.")],
     base: Annotated[str, typer.Option(help="Base model; by default the profile's.")] = "",
+    start: Annotated[str, typer.Option(help="Adapter that the helpers' training goes on from.")] = "",
     profile: Profile = "tiny",
     settings: Set = [],
     json: Json = False,
@@ -229,7 +230,9 @@ def distill(
     from flows import commands
     from tasks.distill.plan import Distillation
 
-    plan = Distillation(target=target, silver=silver, out=out, profile=profile, overrides=tuple(settings), base=base)
+    plan = Distillation(
+        target=target, silver=silver, out=out, profile=profile, overrides=tuple(settings), base=base, start=start
+    )
     commands.distill(plan, json)
 
 

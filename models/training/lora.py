@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from models.adapters import find_adapter
 from models.checkpoints import resolve
 from models.errors import UsageError
 from models.training.examples import Example
@@ -30,10 +31,11 @@ LOG_STEPS = 5
 
 @dataclass(frozen=True)
 class Base:
-    """The model that an adapter is for, named as in an engine's settings."""
+    """The model that an adapter is for, and the adapter to go on from, named as in an engine's settings."""
 
     model: str
     revision: str = ""
+    start: str = ""
 
 
 def train(examples: Iterable[Example], base: Base, settings: TrainSettings, folder: Path) -> Path:
@@ -49,7 +51,8 @@ def train(examples: Iterable[Example], base: Base, settings: TrainSettings, fold
         The folder of the adapter: `adapter_config.json` and `adapter_model.safetensors` in float16.
 
     Raises:
-        UsageError: a package is missing, the model cannot be had, or there is nothing to learn from.
+        UsageError: a package is missing, the model or the adapter to start from cannot be had, or there is nothing to
+            learn from.
     """
     adapter = folder / "adapter"
     if (adapter / WEIGHTS).is_file():
@@ -63,7 +66,7 @@ def train(examples: Iterable[Example], base: Base, settings: TrainSettings, fold
         )
     if packs.left_out:
         logger.warning("%d examples are longer than a pack, the first is %s", len(packs.left_out), packs.left_out[0])
-    trainer = _trainer(model, packs, settings, folder / "training")
+    trainer = _trainer(_adapted(model, base, settings), packs, settings, folder / "training")
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder / "training"))
     _save(trainer.model, base, adapter)
     return adapter
@@ -92,14 +95,14 @@ def load(base: Base, adapter: Path | None = None) -> tuple[Any, Any]:
     return tokenizer, loaded.eval()
 
 
-def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) -> Any:
+def _adapted(model: Any, base: Base, settings: TrainSettings) -> Any:
+    """The model with an adapter to train; one that is gone on from keeps its rank and its layers."""
     import peft
-    import torch
     import transformers
 
-    from models.training.trainer import Pace, PackTrainer
-
     transformers.set_seed(settings.seed)
+    if base.start:
+        return peft.PeftModel.from_pretrained(model, str(find_adapter(base.start)), is_trainable=True)
     config = peft.LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.rank,
@@ -108,6 +111,15 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
         target_modules=_linear_layers(model),
         layers_to_transform=list(range(settings.lowest_layer, model.config.num_hidden_layers)),
     )
+    return peft.get_peft_model(model, config)
+
+
+def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) -> Any:
+    import torch
+    import transformers
+
+    from models.training.trainer import Pace, PackTrainer
+
     arguments = transformers.TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=1,
@@ -128,7 +140,7 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
         use_cpu=not torch.cuda.is_available(),
     )
     trainer = PackTrainer(
-        model=peft.get_peft_model(model, config),
+        model=model,
         args=arguments,
         train_dataset=packs.packs,
         data_collator=partial(_collate, scale=packs.scale),

@@ -74,7 +74,7 @@ def measure_helpers(plan: Distillation, lessons: Sequence[Lesson], adapter: Path
 
 
 def _base(plan: Distillation) -> Base:
-    return Base(plan.engine.model, plan.engine.revision)
+    return Base(plan.engine.model, plan.engine.revision, plan.start)
 
 
 def _asked(

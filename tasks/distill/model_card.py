@@ -101,6 +101,7 @@ def _template() -> Template:
 def _command(plan: Distillation) -> str:
     words = ["fineinstructions", "distill", plan.target, "--silver", "URL", "--out", "DIR", "--profile", plan.profile]
     words += [word for override in plan.overrides for word in ("--set", override)]
+    words += ["--start", plan.start] if plan.start else []
     return shlex.join(words + (["--base", plan.base] if plan.base else []))
 
 

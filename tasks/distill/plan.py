@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from models.adapters import identify_adapter
 from models.checkpoints import identify
 from models.digests import digest
 from models.errors import UsageError
@@ -41,6 +42,8 @@ class Distillation(Settings):
     base: str = Field(
         "", description="Base model of the helpers, or of the embedder if only that; empty: the profile's."
     )
+
+    start: str = Field("", description="Adapter that the helpers' training goes on from, with further labels.")
 
     @property
     def helpers(self) -> tuple[Helper, ...]:
@@ -102,6 +105,7 @@ class Distillation(Settings):
         else:
             decides += [getattr(profile, helper).fingerprint() for helper in self.helpers]
             decides += [identify(self.engine.model, self.engine.revision)]
+            decides += [identify_adapter(self.start)] if self.start else []
         name = self.target if self.target != "all" else part
         return Path(self.out).expanduser() / f"{name}-{digest(*decides, length=8)}"
 

@@ -64,6 +64,17 @@ def test_training_lowers_the_loss_and_leaves_an_adapter_that_loads(
     assert loss(adapter, base) < loss(None, base) - 1
 
 
+def test_training_goes_on_from_an_adapter(base: Base, settings: TrainSettings, tmp_path: Path) -> None:
+    """With hardly any steps of its own it is where the first one ended, and it leaves that one as it is."""
+    first = train(EXAMPLES, base, settings, tmp_path / "first")
+    before = weights(first)
+    little = settings.model_copy(update={"epochs": 1, "learning_rate": 1e-6, "rank": 2})
+    second = train(EXAMPLES, replace(base, start=str(first)), little, tmp_path / "second")
+    assert weights(second).keys() == before.keys()
+    assert weights(second) != before == weights(first)
+    assert loss(second, base) == pytest.approx(loss(first, base), abs=0.01)
+
+
 def test_a_killed_training_ends_as_an_undisturbed_one(base: Base, settings: TrainSettings, tmp_path: Path) -> None:
     whole = train(EXAMPLES, base, settings, tmp_path / "whole")
     train(EXAMPLES, base, settings, tmp_path / "killed")
