@@ -8,6 +8,7 @@ Not covered: whether the answer is right; that is the judge's.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -30,6 +31,8 @@ PairReason = Literal[
     "null",
     "unresolved_slot",
     "instruction_not_from_template",
+    "repeated_slot",
+    "unfinished_slot",
     "repeated_excerpt",
     "excerpt_share_low",
     "too_short",
@@ -102,13 +105,25 @@ class Instantiator:
         instruction = _expand_instruction(written_instruction, document, window)
         if isinstance(instruction, Refusal):
             return instruction
-        slots = _read_values(template, instruction)
+        slots = self._read_values(template, instruction)
         if isinstance(slots, Refusal):
             return slots
         answer = expand(written_answer, document, window)
         if isinstance(answer, Refusal):
             return answer
         return self._check(answer) or Instantiated(instruction, answer.text, slots, answer.excerpts, answer.share)
+
+    def _read_values(self, template: str, instruction: str) -> tuple[str, ...] | Refusal:
+        values, descriptions = read_slots(template, instruction), Template.parse(template).slots
+        if values is None:
+            found = f"{instruction[:200]!r} is not {template[:200]!r} filled in"
+            return _malformed("instruction_not_from_template", found)
+        for value, description in zip(values, descriptions, strict=True):
+            if value.casefold() == description.strip().casefold():
+                return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
+            if value.casefold().split()[-1] in self._settings.slot_endings:
+                return Refusal("unfinished_slot", f"{description!r} is filled with {value!r}")
+        return _repeated(values, descriptions) or tuple(values)
 
     def _check(self, answer: Expansion) -> Refusal | None:
         """The gates on an expanded answer."""
@@ -149,14 +164,15 @@ def _expand_instruction(written: str, document: str, window: Span) -> str | Refu
     return expansion.text
 
 
-def _read_values(template: str, instruction: str) -> tuple[str, ...] | Refusal:
-    values = read_slots(template, instruction)
-    if values is None:
-        return _malformed("instruction_not_from_template", f"{instruction[:200]!r} is not {template[:200]!r} filled in")
-    for value, description in zip(values, Template.parse(template).slots, strict=True):
-        if value.casefold() == description.strip().casefold():
-            return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
-    return tuple(values)
+def _repeated(values: Sequence[str], descriptions: Sequence[str]) -> Refusal | None:
+    """A refusal when slots that ask for different things have the same value ("oil or oil")."""
+    asked: dict[str, str] = {}
+    for value, description in zip(values, descriptions, strict=True):
+        if asked.setdefault(value.strip().casefold(), description) != description:
+            return Refusal(
+                "repeated_slot", f"{value!r} is both {asked[value.strip().casefold()]!r} and {description!r}"
+            )
+    return None
 
 
 def _leaked(text: str, tags: re.Pattern[str]) -> Refusal | None:

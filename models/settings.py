@@ -113,7 +113,12 @@ class InstantiatorSettings(AskSettings):
     )
     slot_values: Literal["free", "document"] = Field(
         "free",
-        description="`document`: a slot takes only words that follow each other in the document; for small models.",
+        description="`document`: a slot takes only words that follow each other in a sentence of the document; for "
+        "small models.",
+    )
+    slot_endings: tuple[str, ...] = Field(
+        (),
+        description="Words that no slot's value ends with, in any case: function words of the language.",
     )
     null_bias: float = Field(
         0.0,

@@ -28,7 +28,7 @@ VERSIONS: dict[Stage, int] = {
     "mine": 2,
     "index": 1,
     "match": 2,
-    "instantiate": 1,
+    "instantiate": 2,
     "judge": 1,
     "release": 1,
 }

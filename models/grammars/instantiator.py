@@ -3,10 +3,10 @@
     {"instruction": "...", "answer": "A short lead: <excerpt>first words<...>last words</excerpt> <excerpt>..."}
 
 The instruction is the template's fixed text with a value of 1 to 60 characters in each slot, never the slot's own
-description, and on request only words that follow each other in the document; it is one terminal, for the reason that
-`notation` gives. The answer is an optional lead of at most 60
-characters and one to three different excerpts in the order of the document. How long a lead may be depends on the first
-excerpt, so that the share of excerpt characters always holds.
+description, and on request only words that follow each other in a sentence of the document; it is one terminal, for
+the reason that `notation` gives. The answer is an optional lead of at most 60 characters and one to three different
+excerpts in the order of the document. How long a lead may be depends on the first excerpt, so that the share of excerpt
+characters always holds.
 
 Excerpts are rules with a parameter, which llguidance expands only as far as decoding gets: bits 0-1 count the excerpts
 already written, bits 2-4 are the tier of the lead before the first one.
@@ -15,6 +15,7 @@ Not covered: that the excerpts answer the instruction.
 """
 
 import math
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -25,6 +26,9 @@ from models.excerpts import collapse
 from models.grammars.notation import EMPTY, grammar, in_json, literal, phrase, rule, words_of
 from models.settings import InstantiatorSettings
 from models.templates import Template
+
+MOST_CHARACTERS = 60
+"""Longest value of a slot."""
 
 MOST_EXCERPTS = 3
 LEADS = (0, 5, 10, 15, 20, 30, 45, 60)
@@ -44,12 +48,17 @@ def instantiator_grammar(
     opening, middle, closing = f'{{"{INSTRUCTION_KEYS[settings.layout]}": "', '", "answer": "', '"}'
     return grammar(
         rule("start", ['"null"', f"{literal(opening)} INSTRUCTION {literal(middle)} answer {literal(closing)}"]),
-        *_instruction_rules(template, text if settings.slot_values == "document" else None),
+        *_instruction_rules(template),
+        *(_document_values(text) if settings.slot_values == "document" else [_FREE_VALUES]),
         *answer_rules,
     )
 
 
-def _instruction_rules(template: Template, text: str | None) -> Iterator[str]:
+_SENTENCE_END = re.compile(r"(?<=[.!?:;]) ")
+_FREE_VALUES = rule("VALUE", [phrase(1, MOST_CHARACTERS)])
+
+
+def _instruction_rules(template: Template) -> Iterator[str]:
     names = [f"SLOT_{number}" for number, _ in enumerate(template.slots)]
     parts = [in_json(template.fixed[0])]
     for name, fixed in zip(names, template.fixed[1:], strict=True):
@@ -57,11 +66,13 @@ def _instruction_rules(template: Template, text: str | None) -> Iterator[str]:
     yield rule("INSTRUCTION", [" ".join(part for part in parts if part != EMPTY)])
     for name, description in zip(names, template.slots, strict=True):
         yield rule(name, [f"VALUE & ~{literal(description.strip())}i"])
-    if text is None:
-        yield rule("VALUE", [phrase(1, 60)])
-    else:
-        yield rule("WORDS", [words_of(collapse(text))])
-        yield rule("VALUE", [f"WORDS & {phrase(1, 60)}"])
+
+
+def _document_values(text: str) -> Iterator[str]:
+    """Runs of words of the text that go over no end of a sentence."""
+    # A line break is no character of a phrase.
+    yield rule("WORDS", [words_of(_SENTENCE_END.sub("\n", collapse(text)))])
+    yield rule("VALUE", [f"WORDS & {phrase(1, MOST_CHARACTERS)}"])
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ import random
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from models.engine import Completion, Request
@@ -115,6 +115,8 @@ def test_drawn_pairs_pass_every_gate(template, document, seed, share, layout, va
         return
     assert request.grammar
     pair = instantiator.read(template, document, window, Completion("m1", draw(request.grammar, seed, b"{"), "stop"))
+    # That two values are different is more than a grammar of this kind can say.
+    assume(not (isinstance(pair, Refusal) and pair.reason == "repeated_slot"))
     assert isinstance(pair, Instantiated), pair
     assert 1 <= len(pair.excerpts) <= 3
     assert pair.excerpt_share >= share
@@ -166,10 +168,17 @@ def test_the_instantiators_language(reply, accepted):
 
 @pytest.mark.parametrize(
     ("value", "accepted"),
-    [("bread", True), ("bread on", True), ("brea", False), ("cake", False), ("bread  on", False)],
+    [
+        ("bread", True),
+        ("bread on", True),
+        ("brea", False),
+        ("cake", False),
+        ("bread  on", False),
+        ("wood. Keep", False),
+    ],
 )
 def test_values_of_slots_can_be_bound_to_the_document(value, accepted):
-    document = "Store the bread  on a board of wood, not in the cold."
+    document = "Store the bread  on a board of wood, not in the cold. Wood. Keep it dry, it is wood. Keep it."
     request = Instantiator(InstantiatorSettings(engine="tiny", slot_values="document")).request(
         "m1", "how to store <fi>kind of food</fi>?", document, (0, len(document))
     )

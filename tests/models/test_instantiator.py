@@ -96,12 +96,25 @@ def test_malformed_replies_are_refused_and_worth_a_re_ask(completion, reason):
         (reply(answer="an answer without any excerpt"), {}, "excerpt_share_low"),
         (reply(answer="<excerpt>Rye bread</excerpt>"), {}, "too_short"),
         (reply(), {"max_answer_characters": 50}, "too_long"),
+        (reply(instruction="how do i store bread on The?"), {"slot_endings": ("of", "the")}, "unfinished_slot"),
     ],
 )
 def test_well_formed_replies_can_be_refused_for_good(completion, settings, reason):
     refusal = read(completion, **settings)
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.malformed) == (reason, False)
+
+
+def test_slots_that_ask_for_different_things_have_different_values():
+    template = "is <fi>food</fi> better than <fi>other food</fi>, or no <fi>food</fi>"
+
+    def pair(*values):
+        return instantiator().read(template, DOCUMENT, WHOLE, reply("is {} better than {}, or no {}".format(*values)))
+
+    assert isinstance(pair("rye", "bread", "rye"), Instantiated)
+    refusal = pair("Rye", "rye", "bread")
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.malformed) == ("repeated_slot", False)
 
 
 def test_requests_of_one_document_share_all_but_the_template():
