@@ -68,7 +68,7 @@ def train(examples: Iterable[Example], base: Base, settings: TrainSettings, fold
         logger.warning("%d examples are longer than a pack, the first is %s", len(packs.left_out), packs.left_out[0])
     trainer = _trainer(_adapted(model, base, settings), packs, settings, folder / "training")
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder / "training"))
-    _save(trainer.model, base, adapter)
+    _save(trainer.model, base, settings.start_share, adapter)
     return adapter
 
 
@@ -172,17 +172,20 @@ def _last_checkpoint(folder: Path) -> str | None:
     return last
 
 
-def _save(model: Any, base: Base, adapter: Path) -> None:
+def _save(model: Any, base: Base, start_share: float, adapter: Path) -> None:
     """Write the adapter whole or not at all, naming the base model as `base` does and no path of this machine."""
     import peft
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     config = copy.copy(model.peft_config["default"])
     config.base_model_name_or_path, config.revision = base.model, base.revision or None
     config.target_modules = sorted(config.target_modules)
     config.inference_mode = True
     weights = peft.get_peft_model_state_dict(model)
+    if base.start and start_share:
+        begun = load_file(find_adapter(base.start) / WEIGHTS)
+        weights = {name: weight.cpu().lerp(begun[name].float(), start_share) for name, weight in weights.items()}
     halved = {name: weight.to(torch.float16).contiguous() for name, weight in sorted(weights.items())}
     with tempfile.TemporaryDirectory(prefix=".adapter-", dir=adapter.parent) as temporary:
         written = Path(temporary) / "adapter"

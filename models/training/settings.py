@@ -20,5 +20,11 @@ class TrainSettings(Settings):
         512, ge=1, description="A pack of so many tokens begins no further prompt; saves attention."
     )
     packs_per_step: int = Field(2, ge=1, description="Forward passes per step of the optimiser.")
+    start_share: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the adapter that training went on from in the result; what it knew is forgotten less.",
+    )
     seed: int = Field(0, ge=0)
     checkpoint_steps: int = Field(20, ge=1, description="Steps after which a killed training can go on.")

@@ -73,6 +73,12 @@ def test_training_goes_on_from_an_adapter(base: Base, settings: TrainSettings, t
     assert weights(second).keys() == before.keys()
     assert weights(second) != before == weights(first)
     assert loss(second, base) == pytest.approx(loss(first, base), abs=0.01)
+    half = settings.model_copy(update={"epochs": 3, "start_share": 0.5})
+    whole = train(EXAMPLES, replace(base, start=str(first)), half.model_copy(update={"start_share": 0}), tmp_path / "3")
+    mixed = weights(train(EXAMPLES, replace(base, start=str(first)), half, tmp_path / "mixed"))
+    for name, values in weights(whole).items():
+        means = [(value + begun) / 2 for value, begun in zip(values, before[name], strict=True)]
+        assert mixed[name] == pytest.approx(means, abs=1e-3)
 
 
 def test_a_killed_training_ends_as_an_undisturbed_one(base: Base, settings: TrainSettings, tmp_path: Path) -> None:
