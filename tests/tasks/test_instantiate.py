@@ -74,7 +74,7 @@ def quote(request: Request) -> Completion:
     sentence = next(s for s in ("The harbour was built in 1871 by two brothers.", *SENTENCES) if s in text)
     start, end = sentence[:16].rpartition(" ")[0], " ".join(sentence.split()[-3:])
     answer = {
-        "instruction": TEMPLATE.replace("<fi>a part</fi>", "it"),
+        "instruction": TEMPLATE.replace("<fi>a part</fi>", "one house"),
         "answer": f"<excerpt>{start}<...>{end}</excerpt>",
     }
     return completion(request, json.dumps(answer))

@@ -22,7 +22,7 @@ from tests.tasks.small_bank import SUBJECTS, ingested, mined, opened, scope_of, 
 BEES = "Honey bees visit flowers and make honey out of nectar. A hive holds one queen and many workers. " * 6
 CASTLES = "A medieval castle had thick walls, four towers and a moat; its gate was guarded day and night. " * 6
 NONSENSE = "qwe rty uio asd fgh jkl zxc vbn. " * 20
-LOW = "match.threshold=0.3"
+LOW = "match.threshold=0.6"
 
 
 def test_equal_histograms_give_equal_weights() -> None:
@@ -115,12 +115,12 @@ def test_documents_get_the_templates_of_their_subject(store_url: str) -> None:
     first = rows.row(0, named=True)
     assert first["pair_id"] == digest("d.jsonl", "bees", digest("what of bees in <fi>a place</fi>?"))
     assert (first["document_source"], first["template_source"], first["document_row"]) == ("library", "web", 0)
-    assert 0.3 <= first["similarity"] <= 1
+    assert 0.6 <= first["similarity"] <= 1
     assert 0 <= first["chunk"] <= 5
     missed = read_rejected(workspace.store, folder, receipt).row(0, named=True)
     assert (missed["id"], missed["url"], missed["row"], missed["reason"]) == ("nonsense", "d.jsonl", 1, "no_match")
     assert "nearest 0." in missed["detail"]
-    assert "threshold 0.3: what of" in missed["detail"]
+    assert "threshold 0.6: what of" in missed["detail"]
 
 
 def test_matching_is_done_once_and_the_same_each_time(tmp_path: Path) -> None:
