@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no
 TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 export DO_NOT_TRACK := 1
 
-.PHONY: setup demo test lint bench up down clean
+.PHONY: setup demo test test-service lint bench up down clean
 
 setup: $(VENV)/ready
 
@@ -28,6 +28,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-service: setup
+	$(BIN)/python -m pytest -m service tests/service
 
 lint: setup
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -96,13 +97,22 @@ def store(store_url: str) -> Store:
     return Store(store_url)
 
 
+@contextmanager
+def answering(seconds: float) -> Iterator[str]:
+    """URL of a grammar server that takes so long for an answer."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.grammar_server", str(port), str(seconds)], cwd=ROOT)
+    url = f"http://127.0.0.1:{port}/v1"
+    try:
+        wait_for(f"{url}/models")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """URL of a running grammar server."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.grammar_server", str(port), "0.02"], cwd=ROOT)
-    url = f"http://127.0.0.1:{port}/v1"
-    wait_for(f"{url}/models")
-    yield url
-    process.terminate()
-    process.wait(10)
+    with answering(0.02) as url:
+        yield url

@@ -11,7 +11,8 @@ from tasks.ingest import ingest, record_corpus, unread_files
 from tasks.plan import document_shards
 from tasks.records import Receipt, Scope, Shard
 from tasks.workspace import Workspace, open_workspace
-from tests.service.conftest import Operator, Pile, made
+from tests.service.operating import Operator
+from tests.service.piles import Pile, made
 
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
 

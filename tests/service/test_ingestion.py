@@ -5,7 +5,8 @@ import json
 import polars as pl
 import pytest
 
-from tests.service.conftest import Operator, Pile, made
+from tests.service.operating import Operator
+from tests.service.piles import Pile, made
 
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
 
@@ -14,12 +15,11 @@ STAGES = ("ingest", "match", "instantiate", "judge")
 
 def released(pile: Pile) -> tuple[int, set[str]]:
     """Documents of the newest release, and the names of the files that its pairs, taken or not, come from."""
-    record = max(
-        (pile.operator.store / "releases").glob(f"{pile.name}-*/release.json"), key=lambda at: at.stat().st_mtime
-    )
-    taken = pl.read_parquet(record.parent / "data" / "*.parquet")["document_url"]
-    left_out = pl.read_parquet(record.parent / "rejected.parquet")["url"]
-    return json.loads(record.read_text("utf-8"))["documents"], {url.rpartition("/")[2] for url in (*taken, *left_out)}
+    folder = pile.release()
+    taken = pl.read_parquet(folder / "data" / "*.parquet")["document_url"]
+    left_out = pl.read_parquet(folder / "rejected.parquet")["url"]
+    documents = json.loads((folder / "release.json").read_text("utf-8"))["documents"]
+    return documents, {url.rpartition("/")[2] for url in (*taken, *left_out)}
 
 
 def test_files_come_change_go_and_get_another_name_between_two_runs(operator: Operator) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.conftest import Operator, wait_until
+from tests.service.operating import Operator, wait_until
 
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
 

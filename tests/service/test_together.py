@@ -1,0 +1,64 @@
+"""Two planners of one corpus and two workers of one pool: the same work done at once harms nothing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import combinations
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.service.operating import Operator
+from tests.service.piles import Pile, assert_same
+
+pytestmark = [pytest.mark.prefect, pytest.mark.service]
+
+
+@contextmanager
+def second_worker(operator: Operator) -> Iterator[None]:
+    """One more worker of the pool `gpu`."""
+    environment = {
+        "PREFECT_API_URL": operator.api,
+        "PREFECT_HOME": str(operator.service / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = ("worker", "start", "--type", "process", "--pool", "gpu", "--name", "second", "--limit", "1")
+    with open(operator.service / "second.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=log,
+        )
+        yield
+        process.terminate()
+        process.wait(60)
+
+
+def test_two_planners_and_two_workers_make_what_one_of_each_makes(operator: Operator) -> None:
+    """They are started together and process the same shards at the same time."""
+    alone, both = Pile(operator, "alone"), Pile(operator, "both", "alone")
+    for number, file in enumerate(("a", "b", "c")):
+        alone.write(file, 4 * number, 4 * number + 4)
+    alone.ingest()
+    with second_worker(operator):
+        planners = [operator.start("ingest-corpus/backfill", **both.parameters) for _ in range(2)]
+        assert [operator.wait(planner.id)["state_type"] for planner in planners] == ["COMPLETED"] * 2
+    batches = [batch for planner in planners for batch in operator.batches(planner.id)]
+    assert any(
+        one["name"] == other["name"] and one["start_time"] < other["end_time"] and other["start_time"] < one["end_time"]
+        for one, other in combinations(batches, 2)
+    )
+    assert_same(both, alone)
+
+
+def test_of_two_scheduled_planners_one_is_cancelled(operator: Operator) -> None:
+    """The schedule never overlaps with itself."""
+    pile = Pile(operator, "crowded")
+    pile.write("a", 0, 2)
+    planners = [operator.start("ingest-corpus/scheduled", **pile.parameters) for _ in range(2)]
+    assert sorted(operator.wait(planner.id)["state_type"] for planner in planners) == ["CANCELLED", "COMPLETED"]
