@@ -1,7 +1,5 @@
 """Two planners of one corpus and two workers of one pool: the same work done at once harms nothing."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +7,8 @@ from itertools import combinations
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.service.operating import Operator
+from flows.processes import Background
+from tests.service.operating import Operator, kill
 from tests.service.piles import Pile, assert_same
 
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
@@ -26,17 +24,11 @@ def second_worker(operator: Operator) -> Iterator[None]:
         "OMP_NUM_THREADS": "1",
     }
     command = ("worker", "start", "--type", "process", "--pool", "gpu", "--name", "second", "--limit", "1")
-    with open(operator.service / "second.log", "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *command],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdout=log,
-            stderr=log,
-        )
+    Background("second", [sys.executable, "-m", "prefect", *command], environment).start(operator.service)
+    try:
         yield
-        process.terminate()
-        process.wait(60)
+    finally:
+        kill(operator.family("second"))
 
 
 def test_two_planners_and_two_workers_make_what_one_of_each_makes(operator: Operator) -> None:

@@ -18,7 +18,7 @@ def test_up_again_starts_nothing_and_changes_nothing(operator: Operator) -> None
     before = automations(operator)
     assert "nothing, it was all up" in operator.up()
     assert automations(operator) == before
-    assert [name for name, _ in before] == ["crash runs that stopped beating"]
+    assert [name for name, _ in before] == ["crash runs that never started", "crash runs that stopped beating"]
 
 
 def test_the_server_plans_runs_of_the_schedule(operator: Operator) -> None:
