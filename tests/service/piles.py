@@ -1,5 +1,6 @@
 """Corpora of a service, and what two of them have in common."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,10 @@ import polars as pl
 from polars.testing import assert_frame_equal
 from prefect.client.schemas.objects import FlowRun
 
+from tasks.ingest import ingest, record_corpus, unread_files
+from tasks.plan import document_shards
+from tasks.records import Scope, Shard
+from tasks.workspace import Workspace, open_workspace
 from tests.service.operating import SAMPLE, Operator
 
 
@@ -59,6 +64,23 @@ class Pile:
         """Folder of the newest release."""
         records = (self.operator.store / "releases").glob(f"{self.name}-*/release.json")
         return max(records, key=lambda at: at.stat().st_mtime).parent
+
+
+def read_in(pile: Pile) -> tuple[Workspace, tuple[Shard, ...]]:
+    """The files read into the store by this process, so that a test can harm them before the planner comes."""
+    scope = Scope(**pile.scope)
+    for file in unread_files(scope, "documents", tuple(pile.documents)):
+        ingest.fn(scope, "documents", file)
+    record_corpus(scope, "documents", tuple(pile.documents))
+    return open_workspace(scope).pinned(), document_shards(scope)
+
+
+def harm(pile: Pile, shard: Shard) -> Callable[[], object]:
+    """Take a shard's documents away; gives back what mends it."""
+    job = open_workspace(Scope(**pile.scope)).ingest_job("documents", shard.name, shard.key)
+    part, away = pile.operator.store / job.folder / "part-00000.parquet", pile.operator.folder / f"{shard.name}.away"
+    part.rename(away)
+    return lambda: away.rename(part)
 
 
 def assert_same(left: Pile, right: Pile) -> None:

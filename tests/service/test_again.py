@@ -7,23 +7,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from tasks.ingest import ingest, record_corpus, unread_files
-from tasks.plan import document_shards
-from tasks.records import Receipt, Scope, Shard
-from tasks.workspace import Workspace, open_workspace
+from tasks.records import Receipt
 from tests.service.operating import Operator
-from tests.service.piles import Pile, made
+from tests.service.piles import Pile, harm, made, read_in
 
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
-
-
-def read_in(pile: Pile) -> tuple[Workspace, tuple[Shard, ...]]:
-    """The files read into the store by this process, so that a test can harm them before the planner comes."""
-    scope = Scope(**pile.scope)
-    for file in unread_files(scope, "documents", tuple(pile.documents)):
-        ingest.fn(scope, "documents", file)
-    record_corpus(scope, "documents", tuple(pile.documents))
-    return open_workspace(scope).pinned(), document_shards(scope)
 
 
 def test_retry_of_a_batch_retry_of_a_planner_and_the_form_do_only_what_is_missing(operator: Operator) -> None:
@@ -32,8 +20,7 @@ def test_retry_of_a_batch_retry_of_a_planner_and_the_form_do_only_what_is_missin
     for number, file in enumerate(("a", "b", "c")):
         pile.write(file, 2 * number, 2 * number + 2)
     workspace, (_, poison, _) = read_in(pile)
-    part = operator.store / workspace.ingest_job("documents", poison.name, poison.key).folder / "part-00000.parquet"
-    part.rename(away := operator.folder / "away.parquet")
+    mend = harm(pile, poison)
     failed = pile.ingest("Failed")
     states = {batch["name"]: batch["state_name"] for batch in operator.batches(failed.id)}
     assert states == {"match-harmed-1": "Failed", "instantiate-harmed-1": "Completed", "judge-harmed-1": "Completed"}
@@ -43,7 +30,7 @@ def test_retry_of_a_batch_retry_of_a_planner_and_the_form_do_only_what_is_missin
     (link,) = re.findall(r"\[do again\]\(\S+\?parameters=([^)]+)\)", operator.artifact("failed-harmed"))
     assert json.loads(unquote(link))["shards"] == [poison.name]
 
-    away.rename(part)
+    mend()
     before, asked = pile.receipts(), operator.asked()
     (match,) = (batch for batch in operator.batches(failed.id) if batch["name"] == "match-harmed-1")
     assert operator.retry(match["id"])["state_type"] == "COMPLETED"

@@ -1,0 +1,94 @@
+"""Prefect's UI in a real browser: a shard fails, the operator follows the link, submits the form and sees it done.
+
+Screenshots of every step lie in the folder that FINEINSTRUCTIONS_SCREENSHOTS names, for people to look at.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.operating import Operator, wait_until
+from tests.service.piles import Pile, harm, read_in
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra `browser`")
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.service,
+    pytest.mark.slow_service,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
+
+Shoot = Callable[[str], None]
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """A page of a headless browser."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(30_000)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def shoot(page: Any, tmp_path: Path) -> Shoot:
+    """Takes a screenshot under a name, once the page is quiet."""
+    folder = Path(os.environ.get("FINEINSTRUCTIONS_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def take(name: str) -> None:
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+
+    return take
+
+
+def test_a_failed_shard_is_done_again_by_clicks(operator: Operator, page: Any, shoot: Shoot) -> None:
+    """From the list of failed shards to the form, which opens filled in, to the run and its artifacts."""
+    ui, pile = operator.api.removesuffix("/api"), Pile(operator, "clicked")
+    pile.write("good", 0, 2)
+    pile.write("bad", 2, 4)
+    _, shards = read_in(pile)
+    (poison,) = (shard for shard in shards if shard.name.startswith("bad"))
+    mend = harm(pile, poison)
+    failed = pile.ingest("Failed")
+    mend()
+
+    page.goto(f"{ui}/runs/flow-run/{failed.id}")
+    page.get_by_text("Failed").first.wait_for()
+    shoot("1-failed-run")
+    page.goto(f"{ui}/artifacts/key/failed-clicked")
+    link = page.get_by_role("link", name="do again", exact=True)
+    link.wait_for()
+    shoot("2-failed-shards")
+    page.goto(link.get_attribute("href"))
+    page.get_by_text(poison.name).or_(page.locator(f"input[value='{poison.name}']")).first.wait_for()
+    shoot("3-form")
+    page.get_by_role("button", name="Submit").click()
+
+    again = newest(operator, "rerun-clicked")
+    page.goto(f"{ui}/runs/flow-run/{again['id']}")
+    page.get_by_text("Completed").first.wait_for(timeout=120_000)
+    shoot("4-run")
+    assert again["parameters"]["shards"] == [poison.name]
+    assert operator.wait(again["id"])["state_type"] == "COMPLETED"
+    for number, artifact in enumerate(("shards", "failed", "summary"), start=5):
+        page.goto(f"{ui}/artifacts/key/{artifact}-clicked")
+        page.get_by_text(f"{artifact}-clicked").first.wait_for()
+        shoot(f"{number}-{artifact}")
+    assert operator.artifact("failed-clicked") == "No shard has failed."
+
+
+def newest(operator: Operator, name: str) -> dict[str, Any]:
+    """The newest run of a name, once there is one."""
+    wanted = {"flow_runs": {"name": {"any_": [name]}}, "sort": "EXPECTED_START_TIME_DESC"}
+    wait_until(lambda: operator.ask("flow_runs", wanted))
+    return operator.ask("flow_runs", wanted)[0]
