@@ -14,6 +14,7 @@ import httpx
 import psutil
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
+from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.processes import find
@@ -140,10 +141,11 @@ class Operator:
         return [run["name"] for run in self.ask("flow_runs", wanted)]
 
     def hasten(self, seconds: float) -> None:
-        """Have the automations without an alert wait so long only, until the next `up`."""
+        """Have the automations wait so long only, until the next `up`."""
         for automation in self.ask("automations", {}):
-            automation["trigger"]["within"] = seconds
-            _CLIENT.put(f"{self.api}/automations/{automation['id']}", json=automation).raise_for_status()
+            wanted = {name: value for name, value in automation.items() if name in AutomationCore.model_fields}
+            wanted["trigger"]["within"] = seconds
+            _CLIENT.put(f"{self.api}/automations/{automation['id']}", json=wanted).raise_for_status()
 
     def artifact(self, key: str) -> str:
         """The newest artifact of a key."""
