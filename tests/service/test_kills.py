@@ -38,7 +38,7 @@ def calm(operator: Operator) -> tuple[Pile, float]:
 def running(operator: Operator, planner: object, stage: str, state: str = "RUNNING") -> bool:
     """Whether a batch of a stage is in a state."""
     batches = operator.batches(planner)
-    return any(batch["name"].startswith(stage) and batch["state_type"] == state for batch in batches)
+    return any(stage in batch["tags"] and batch["state_type"] == state for batch in batches)
 
 
 def test_the_process_of_a_batch_is_killed_in_the_middle_of_a_shard(
