@@ -36,15 +36,19 @@ def dispatch(scope: Scope, stage: ShardStage, shards: tuple[Shard, ...]) -> list
         UsageError: what the user gave cannot work for any shard.
     """
     progress.begin(stage, len(shards), input_rows(scope, stage, shards))
-    batches = cut(scope, stage, shards)
-    states = (_on_pool if pools.on_service() else _here)(scope, stage, batches)
+    send = _on_pool if pools.on_service() else _here
+    states: list[State[Any]] = []
+    while shards:
+        batches = cut(scope, stage, shards)
+        states += send(scope, stage, batches, len(states) + 1)
+        shards = shards[sum(map(len, batches)) :]
     progress.end(stage)
     return states
 
 
-def _here(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...]) -> list[State[Any]]:
+def _here(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...], first: int) -> list[State[Any]]:
     states: list[State[Any]] = []
-    for number, batch in enumerate(batches, start=1):
+    for number, batch in enumerate(batches, start=first):
         states.append(process_shards(scope, stage, _names(batch), number, return_state=True))
         broken = own_error(states[-1])
         if isinstance(broken, UsageError):
@@ -54,13 +58,15 @@ def _here(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...
     return states
 
 
-def _on_pool(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...]) -> list[State[Any]]:
-    def done(number: int, state: State[Any]) -> None:
-        progress.advance(stage, input_rows(scope, stage, batches[number]))
-        if not state.is_completed():
-            progress.fail(stage, f"batch {number + 1}", ShardError(f"{state.name}: {state.message}"))
+def _on_pool(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...], first: int) -> list[State[Any]]:
+    numbered = dict(enumerate(batches, start=first))
 
-    return pools.send(scope, stage, [_names(batch) for batch in batches], done)
+    def done(number: int, state: State[Any]) -> None:
+        progress.advance(stage, input_rows(scope, stage, numbered[number]))
+        if not state.is_completed():
+            progress.fail(stage, f"batch {number}", ShardError(f"{state.name}: {state.message}"))
+
+    return pools.send(scope, stage, {number: _names(batch) for number, batch in numbered.items()}, done)
 
 
 def _names(batch: tuple[Shard, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ Not covered: two parents that work on the same shards; they waste time and do no
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -32,15 +32,15 @@ def on_service() -> bool:
 
 
 def send(
-    scope: Scope, stage: ShardStage, batches: Sequence[tuple[str, ...]], done: Callable[[int, State[Any]], None]
+    scope: Scope, stage: ShardStage, batches: Mapping[int, tuple[str, ...]], done: Callable[[int, State[Any]], None]
 ) -> list[State[Any]]:
     """Run one stage on batches of shards, and wait for all of them.
 
     Args:
         scope: Pinned to a bank.
         stage: What to do.
-        batches: Names of shards.
-        done: Told of each batch that ended: its place and its last state.
+        batches: Numbers of batches and names of their shards.
+        done: Told of each batch that ended: its number and its last state.
 
     Returns:
         The last states, in the order of the batches.
@@ -49,7 +49,7 @@ def send(
 
 
 async def _send(
-    scope: Scope, stage: ShardStage, batches: Sequence[tuple[str, ...]], done: Callable[[int, State[Any]], None]
+    scope: Scope, stage: ShardStage, batches: Mapping[int, tuple[str, ...]], done: Callable[[int, State[Any]], None]
 ) -> list[State[Any]]:
     gate = asyncio.Semaphore(load_profile(scope.profile, scope.overrides).service.width)
     queue = _own_queue()
@@ -62,7 +62,7 @@ async def _send(
                     "scope": scope.model_dump(mode="json"),
                     "stage": stage,
                     "shards": list(batch),
-                    "batch": number + 1,
+                    "batch": number,
                 },
                 tags=[stage, scope.corpus],
                 idempotency_key=f"{flow_run.id}/{flow_run.run_count}/{stage}/{digest(*batch)}",
@@ -74,7 +74,7 @@ async def _send(
         done(number, run.state)
         return run.state
 
-    return await asyncio.gather(*(one(number, batch) for number, batch in enumerate(batches)))
+    return await asyncio.gather(*(one(number, batch) for number, batch in batches.items()))
 
 
 def _own_queue() -> str | None:
