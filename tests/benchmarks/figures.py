@@ -23,12 +23,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value; `detail` says what it was measured on and what it is made of."""
+    """One measured value; `detail` says what it was measured on and what it is made of. Some have no target."""
 
     name: str
     value: float
     unit: str
-    target: Target
+    target: Target | None
     detail: str
 
 
@@ -64,7 +64,12 @@ def tabulate(figures: Iterable[Figure]) -> Table:
         table.add_column(name, overflow="fold")
     table.add_column("measured on", style="dim", overflow="fold", ratio=1)
     for figure in figures:
-        bound = f"{figure.target.kind} {figure.target.bound:g}"
-        verdict = "[green]met" if figure.target.met(figure.value) else "[red]missed"
-        table.add_row(figure.name, f"{figure.value:.3g} {figure.unit}", bound, verdict, figure.detail)
+        table.add_row(figure.name, f"{figure.value:.3g} {figure.unit}", *_judged(figure), figure.detail)
     return table
+
+
+def _judged(figure: Figure) -> tuple[str, str]:
+    if figure.target is None:
+        return "", ""
+    verdict = "[green]met" if figure.target.met(figure.value) else "[red]missed"
+    return f"{figure.target.kind} {figure.target.bound:g}", verdict

@@ -14,6 +14,7 @@ class Group(StrEnum):
     MATCH = "match"
     STORAGE = "storage"
     MEMORY = "memory"
+    SERVICE = "service"
 
 
 def measure(group: Group, sizes: Sizes) -> list[Figure]:

@@ -17,7 +17,7 @@ from prefect.deployments import run_deployment
 from prefect.events.schemas.automations import AutomationCore
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.processes import find
+from flows.processes import Background, find
 from tests.conftest import ROOT, free_port
 
 SAMPLE = ROOT / "deployments" / "sample"
@@ -175,6 +175,23 @@ def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.2)
+
+
+@contextmanager
+def second_worker(operator: Operator) -> Iterator[None]:
+    """One more worker of the pool `gpu`."""
+    environment = {
+        "PREFECT_API_URL": operator.api,
+        "PREFECT_HOME": str(operator.service / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = ("worker", "start", "--type", "process", "--pool", "gpu", "--name", "second", "--limit", "1")
+    Background("second", [sys.executable, "-m", "prefect", *command], environment).start(operator.service)
+    try:
+        yield
+    finally:
+        kill(operator.family("second"))
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from polars.testing import assert_frame_equal
 from prefect.client.schemas.objects import FlowRun
 
 from tasks.ingest import ingest, record_corpus, unread_files
-from tasks.plan import document_shards
-from tasks.records import Scope, Shard
+from tasks.plan import SHARD_STAGES, document_shards
+from tasks.records import Receipt, Scope, Shard
 from tasks.workspace import Workspace, open_workspace
 from tests.service.operating import SAMPLE, Operator
 
@@ -24,6 +24,8 @@ class Pile:
     name: str
     files: str = ""
     """The pile whose files it has; empty: files of its own."""
+    overrides: tuple[str, ...] = ()
+    """Single settings."""
 
     @property
     def folder(self) -> Path:
@@ -38,7 +40,13 @@ class Pile:
     @property
     def scope(self) -> dict[str, Any]:
         """The parameter `scope`."""
-        return {"store": str(self.operator.store), "corpus": self.name, "profile": str(self.operator.profile)}
+        store = str(self.operator.store)
+        return {
+            "store": store,
+            "corpus": self.name,
+            "profile": str(self.operator.profile),
+            "overrides": list(self.overrides),
+        }
 
     def write(self, file: str, first: int, last: int) -> None:
         """A file of documents of the sample."""
@@ -59,6 +67,12 @@ class Pile:
         """Receipts of document shards and when they were written."""
         folder = self.operator.store / "shards" / self.name
         return {path.relative_to(folder): path.stat().st_mtime for path in folder.rglob("receipt.json")}
+
+    def finished(self) -> list[Receipt]:
+        """Receipts of the stages after ingestion, the first one first."""
+        paths = (path for path in (self.operator.store / "shards" / self.name).rglob("receipt.json"))
+        found = [Receipt.model_validate_json(path.read_bytes()) for path in paths]
+        return sorted((receipt for receipt in found if receipt.stage in SHARD_STAGES), key=lambda found: found.created)
 
     def release(self) -> Path:
         """Folder of the newest release."""

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from flows.processes import find
-from tasks.records import Receipt
 from tests.service.operating import FINAL, Operator, operating
 from tests.service.piles import Pile
 from tests.service.postgres import postgres
@@ -22,7 +21,7 @@ pytestmark = [pytest.mark.prefect, pytest.mark.service, pytest.mark.slow_service
 
 SHARDS = int(os.environ.get("FINEINSTRUCTIONS_SHARDS", "2000"))
 STAGES = 3
-SETTINGS = ["documents.shard_rows=1", "match.threshold=1.0", "service.first_batch_shards=200"]
+SETTINGS = ("documents.shard_rows=1", "match.threshold=1.0")
 """A sentence a shard, to which nothing matches, so that the stages after match have their receipts and no question."""
 
 MOST_MEMORY = 2 << 30
@@ -59,7 +58,7 @@ def memory(operator: Operator, name: str) -> int:
 def watch(operator: Operator, pile: Pile) -> tuple[float, dict[str, int]]:
     """Ingest; returns the seconds that it took and the peaks of memory."""
     peaks = dict.fromkeys(("server", "worker-cpu", "worker-gpu-0"), 0)
-    parameters = {**pile.parameters, "scope": {**pile.scope, "overrides": SETTINGS}, "release": False}
+    parameters = {**pile.parameters, "release": False}
     started, planner = time.monotonic(), operator.start("ingest-corpus/backfill", **parameters)
     while (run := operator.read_run(planner.id))["state_type"] not in FINAL:
         peaks |= {name: max(peak, memory(operator, name)) for name, peak in peaks.items()}
@@ -68,14 +67,9 @@ def watch(operator: Operator, pile: Pile) -> tuple[float, dict[str, int]]:
     return time.monotonic() - started, peaks
 
 
-def worked(operator: Operator, pile: Pile) -> float:
+def worked(pile: Pile) -> float:
     """Seconds of the stages' own work, after a check that every shard has a receipt of every stage."""
-    folder = operator.store / "shards" / pile.name
-    seconds = [
-        Receipt.model_validate_json(path.read_bytes()).seconds
-        for path in folder.rglob("receipt.json")
-        if not path.parent.name.startswith("ingest-")
-    ]
+    seconds = [receipt.seconds for receipt in pile.finished()]
     assert len(seconds) == SHARDS * STAGES
     return sum(seconds)
 
@@ -83,12 +77,12 @@ def worked(operator: Operator, pile: Pile) -> float:
 def test_many_small_shards_cost_little_and_break_nothing(
     operator: Operator, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pile = Pile(operator, "many")
+    pile = Pile(operator, "many", overrides=SETTINGS)
     pile.folder.mkdir(parents=True)
     rows = ({"id": f"d{row}", "text": f"Sentence {row} is about {row * 7919 % 1009}."} for row in range(SHARDS))
     (pile.folder / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     seconds, peaks = watch(operator, pile)
-    overhead = (seconds - worked(operator, pile)) / (SHARDS * STAGES)
+    overhead = (seconds - worked(pile)) / (SHARDS * STAGES)
     shown = ", ".join(f"{name} {peak >> 20:,} MiB" for name, peak in peaks.items())
     with capsys.disabled():
         name = request.node.name

@@ -1,34 +1,13 @@
 """Two planners of one corpus and two workers of one pool: the same work done at once harms nothing."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import combinations
 
 import pytest
 
-from flows.processes import Background
-from tests.service.operating import Operator, kill
+from tests.service.operating import Operator, second_worker
 from tests.service.piles import Pile, assert_same
 
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
-
-
-@contextmanager
-def second_worker(operator: Operator) -> Iterator[None]:
-    """One more worker of the pool `gpu`."""
-    environment = {
-        "PREFECT_API_URL": operator.api,
-        "PREFECT_HOME": str(operator.service / "prefect"),
-        "PREFECT_WORKER_QUERY_SECONDS": "3",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = ("worker", "start", "--type", "process", "--pool", "gpu", "--name", "second", "--limit", "1")
-    Background("second", [sys.executable, "-m", "prefect", *command], environment).start(operator.service)
-    try:
-        yield
-    finally:
-        kill(operator.family("second"))
 
 
 def test_two_planners_and_two_workers_make_what_one_of_each_makes(operator: Operator) -> None:

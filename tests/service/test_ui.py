@@ -58,7 +58,7 @@ def page() -> Iterator[Any]:
     """A page of a headless browser."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page = browser.new_page(viewport={"width": 1400, "height": 1600})
         page.set_default_timeout(30_000)
         yield page
         browser.close()
@@ -85,7 +85,7 @@ def test_a_failed_shard_is_done_again_by_clicks(
     page.goto(f"{ui}/runs/flow-run/{poisoned.run.id}")
     page.get_by_text("Failed").first.wait_for()
     shoot("1-failed-run")
-    page.goto(f"{ui}/artifacts/key/failed-clicked")
+    open_artifact(page, f"{ui}/artifacts/key/failed-clicked")
     link = page.get_by_role("link", name="do again", exact=True)
     link.wait_for()
     shoot("2-failed-shards")
@@ -101,10 +101,16 @@ def test_a_failed_shard_is_done_again_by_clicks(
     assert again["parameters"]["shards"] == [shard]
     assert operator.wait(again["id"])["state_type"] == "COMPLETED"
     for number, artifact in enumerate(("shards", "failed", "summary"), start=5):
-        page.goto(f"{ui}/artifacts/key/{artifact}-clicked")
-        page.get_by_text(f"{artifact}-clicked").first.wait_for()
+        open_artifact(page, f"{ui}/artifacts/key/{artifact}-clicked")
         shoot(f"{number}-{artifact}")
     assert operator.artifact("failed-clicked") == "No shard has failed."
+
+
+def open_artifact(page: Any, history: str) -> None:
+    """The newest artifact of a key, from the page of its history."""
+    page.goto(history)
+    page.locator("a[href*='/artifacts/artifact/']").first.click()
+    page.wait_for_url("**/artifacts/artifact/**")
 
 
 def newest(operator: Operator, name: str) -> dict[str, Any]:
