@@ -3,38 +3,42 @@
 Pure. Seconds are those of work, not of waiting; they count as hours of a GPU where the stage ran on one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tasks.funnel import UNITS, StageTotals
 from tasks.overview import Overview
 from tasks.plan import SHARD_STAGES, Board, ShardStage
 
-HEADINGS = ("stage", "in", "out", "lost", "seconds", "rows/s", "output tokens/s", "prompt from cache")
-
 
 def summarise(seen: Overview) -> str:
     """Funnel, reconciliation and cost of a corpus as it stands."""
     totals = [stage for stage in seen.funnel if stage.shards]
-    table = [_row(HEADINGS), _row(["---"] * len(HEADINGS)), *map(_line, totals)]
+    funnel = _table(("stage", "in", "out", "lost"), map(_kept, totals))
+    costs = _table(("stage", "seconds", "rows/s", "output tokens/s", "prompt from cache"), map(_cost, totals))
     hours = sum(stage.seconds for stage in totals) / 3600
     shards = "; ".join(_states(seen.board, stage) for stage in SHARD_STAGES)
-    return "\n\n".join(["\n".join(table), f"{shards}.", _balance(totals), f"{hours:.2f} hours of work."])
+    return "\n\n".join([funnel, _balance(totals), f"{shards}.", costs, f"{hours:.2f} hours of work."])
 
 
-def _line(stage: StageTotals) -> str:
-    counts, tokens, seconds = stage.counts, stage.tokens, max(stage.seconds, 1e-9)
+def _kept(stage: StageTotals) -> list[str]:
     lost = ", ".join(f"{rows:,} {reason}" for _, reason, rows in stage.reasons) or "-"
-    cells = [
+    taken, made = UNITS[stage.step]
+    return [stage.step, f"{stage.counts.rows_in:,} {taken}", f"{stage.rows:,} {made}", lost]
+
+
+def _cost(stage: StageTotals) -> list[str]:
+    tokens, seconds = stage.tokens, max(stage.seconds, 1e-9)
+    return [
         stage.step,
-        f"{counts.rows_in:,} {UNITS[stage.step][0]}",
-        f"{stage.rows:,} {UNITS[stage.step][1]}",
-        lost,
         f"{stage.seconds:,.0f}",
-        f"{counts.rows_in / seconds:,.1f}",
+        f"{stage.counts.rows_in / seconds:,.1f}",
         f"{tokens.output / seconds:,.0f}" if tokens.output else "-",
         f"{tokens.cached / tokens.prompt:.0%}" if tokens.prompt else "-",
     ]
-    return _row(cells)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(map(_row, (headings, ["---"] * len(headings), *rows)))
 
 
 def _row(cells: Iterable[str]) -> str:
