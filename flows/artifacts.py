@@ -131,7 +131,7 @@ def _failed(scope: Scope, seen: Overview) -> str:
         f"[Do all of them again]({_link(form, scope, ())}), or one by one. The form opens filled in; nothing starts "
         "before you submit it.",
         "",
-        "| shard | stage | error | |",
+        "| | shard | stage | error |",
         "|---|---|---|---|",
     ]
     return "\n".join([*lines, *(_line(failure, _link(form, scope, (failure.shard,))) for failure in seen.failures)])
@@ -139,7 +139,7 @@ def _failed(scope: Scope, seen: Overview) -> str:
 
 def _line(failure: Failure, link: str) -> str:
     message = " ".join(failure.message.split()).replace("|", "\\|")[:300]
-    return f"| {failure.shard} | {failure.stage} | {failure.error}: {message} | [do again]({link}) |"
+    return f"| [do again]({link}) | {failure.shard} | {failure.stage} | {failure.error}: {message} |"
 
 
 def _form() -> str:
