@@ -34,9 +34,10 @@ class Judge:
     """Asks for judgements and reads them, by the given settings."""
 
     def __init__(self, settings: JudgeSettings) -> None:
+        grammar = judge_grammar(settings.max_feedback_characters, settings.score_first)
         self._settings = settings
         self._prompt = Prompt("judge_bare" if settings.prompt == "bare" else "judge_user")
-        self._grammar = judge_grammar(settings.max_feedback_characters) if settings.constrained else None
+        self._grammar = grammar if settings.constrained else None
 
     @property
     def prompt_digest(self) -> str:
@@ -55,7 +56,7 @@ class Judge:
         feedback = _FEEDBACK.search(completion.text)
         if not feedback or not feedback.group(1).strip():
             return _malformed("no_feedback", f"expected <feedback>...</feedback>, found {completion.text[:200]!r}")
-        score = _SCORE.search(completion.text, feedback.end())
+        score = _SCORE.search(completion.text[: feedback.start()] + completion.text[feedback.end() :])
         if not score:
             return _malformed("no_score", f"expected <score>1 to 5</score>, found {completion.text[-80:]!r}")
         return Judgement(int(score.group(1)), feedback.group(1).strip())

@@ -136,9 +136,14 @@ class JudgeSettings(AskSettings):
     """Instruction and answer to feedback and a score from 1 to 5 (paper 3.4)."""
 
     prompt: Literal["bare", "flow-judge"] = Field(
-        "flow-judge", description="`bare`: the pair alone, for a tuned model; `flow-judge`: with criterion and rubric."
+        "flow-judge", description="`bare`: the pair alone, for a tuned model, which scores first; `flow-judge`: with criterion and rubric."
     )
     max_feedback_characters: int = Field(400, ge=20)
+
+    @property
+    def score_first(self) -> bool:
+        """Whether the score comes before its reasons; those of a small tuned model are too vague to score by."""
+        return self.prompt == "bare"
 
 
 class EmbedderSettings(Settings):

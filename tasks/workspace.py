@@ -29,7 +29,7 @@ VERSIONS: dict[Stage, int] = {
     "index": 1,
     "match": 2,
     "instantiate": 2,
-    "judge": 1,
+    "judge": 2,
     "release": 1,
 }
 """Code versions; raise one when the same inputs and settings give another result."""

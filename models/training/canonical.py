@@ -37,9 +37,10 @@ def canonical_template(template: str, description: str) -> str:
     return json.dumps({"template": template, "compatible_document_description": said}, ensure_ascii=False)
 
 
-def canonical_judgement(score: int, feedback: str) -> str:
+def canonical_judgement(score: int, feedback: str, score_first: bool) -> str:
     """A judge's completion."""
-    return f"<feedback>{collapse(feedback)}</feedback>\n<score>{score}</score>"
+    parts = (f"<feedback>{collapse(feedback)}</feedback>", f"<score>{score}</score>")
+    return "\n".join(reversed(parts) if score_first else parts)
 
 
 def canonical_pairs(

@@ -93,7 +93,7 @@ def judge_example(id: str, pair: tuple[str, str], label: Judgement, settings: Ju
     """An example of a pair (instruction, answer) and what is thought of it."""
     judge = _judge(settings)
     request = judge.request(id, *pair)
-    completion = canonical_judgement(label.score, label.feedback)
+    completion = canonical_judgement(label.score, label.feedback, settings.score_first)
     score = completion.rindex("<score>") + len("<score>")
     refusal = _refusal(request, completion, judge.read)
     return refusal or Example(id, pair[0], request.messages, completion, (score, score + 1), JUDGE_WEIGHTS)

@@ -127,11 +127,11 @@ def test_drawn_pairs_pass_every_gate(template, document, seed, share, layout, va
     assert starts == sorted(set(starts))
 
 
-@given(SEEDS)
+@given(SEEDS, st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_drawn_judgements_are_read(seed):
+def test_drawn_judgements_are_read(seed, score_first):
     judge = Judge(JudgeSettings(engine="tiny", max_feedback_characters=80))
-    text = draw(judge_grammar(80), seed)
+    text = draw(judge_grammar(80, score_first), seed)
     judgement = judge.read(Completion("p1", text, "stop"))
     assert isinstance(judgement, Judgement)
     assert judgement.score in range(1, 6)

@@ -13,6 +13,7 @@ JUDGE = Judge(JudgeSettings(engine="tiny"))
     [
         "<feedback>To the point.</feedback>\n<score>4</score>",
         "Sure!\n<feedback>\nTo the point.\n</feedback>\n<score>\n4\n</score>\n",
+        "<score>4</score>\n<feedback>To the point.</feedback>",
     ],
 )
 def test_a_judgement_is_read(text):
@@ -25,7 +26,7 @@ def test_a_judgement_is_read(text):
         ("<feedback>fine</feedback><score>4</score>", "length", "finish_length"),
         ("4", "stop", "no_feedback"),
         ("<feedback> </feedback><score>4</score>", "stop", "no_feedback"),
-        ("<score>4</score><feedback>fine</feedback>", "stop", "no_score"),
+        ("<feedback>no <score>4</score></feedback>", "stop", "no_score"),
         ("<feedback>fine</feedback><score>6</score>", "stop", "no_score"),
         ("<feedback>fine</feedback><score>4.5</score>", "stop", "no_score"),
     ],

@@ -1,6 +1,7 @@
 """Examples carry what production sends and what its grammar accepts; other labels are refused."""
 
 import json
+from typing import Literal
 
 import pytest
 
@@ -80,10 +81,18 @@ def test_null_is_an_example_whose_first_token_decides() -> None:
     assert (example.completion, example.decisive) == ("null", (0, 4))
 
 
-def test_a_judgement_decides_with_its_score() -> None:
-    example = judge_example("j1", ("a?", "b"), Judgement(4, "To the\npoint."), JudgeSettings(engine="tiny"))
+@pytest.mark.parametrize(
+    ("prompt", "completion"),
+    [
+        ("flow-judge", "<feedback>To the point.</feedback>\n<score>4</score>"),
+        ("bare", "<score>4</score>\n<feedback>To the point.</feedback>"),
+    ],
+)
+def test_a_judgement_decides_with_its_score(prompt: Literal["flow-judge", "bare"], completion: str) -> None:
+    settings = JudgeSettings(engine="tiny", prompt=prompt)
+    example = judge_example("j1", ("a?", "b"), Judgement(4, "To the\npoint."), settings)
     assert isinstance(example, Example)
-    assert example.completion == "<feedback>To the point.</feedback>\n<score>4</score>"
+    assert example.completion == completion
     assert example.completion[slice(*example.decisive)] == "4"
 
 
