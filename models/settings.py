@@ -136,7 +136,8 @@ class JudgeSettings(AskSettings):
     """Instruction and answer to feedback and a score from 1 to 5 (paper 3.4)."""
 
     prompt: Literal["bare", "flow-judge"] = Field(
-        "flow-judge", description="`bare`: the pair alone, for a tuned model, which scores first; `flow-judge`: with criterion and rubric."
+        "flow-judge",
+        description="`bare`: the pair alone, scored first, for a tuned model; `flow-judge`: with a rubric.",
     )
     max_feedback_characters: int = Field(400, ge=20)
 
