@@ -58,6 +58,7 @@ async def _send(
         async with gate:
             run: FlowRun = await arun_deployment(
                 DEPLOYMENT,
+                flow_run_name=f"{stage}-{scope.corpus}-{number}",  # for as long as it waits
                 parameters={
                     "scope": scope.model_dump(mode="json"),
                     "stage": stage,

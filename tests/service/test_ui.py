@@ -98,7 +98,7 @@ def test_a_failed_shard_is_done_again_by_clicks(
 
     again = newest(operator, "rerun-clicked")
     page.goto(f"{ui}/runs/flow-run/{again['id']}")
-    page.get_by_text("Completed").first.wait_for(timeout=120_000)
+    page.get_by_text("Completed", exact=True).first.wait_for(timeout=120_000)
     shoot("4-run")
     assert again["parameters"]["shards"] == [shard]
     assert operator.wait(again["id"])["state_type"] == "COMPLETED"
