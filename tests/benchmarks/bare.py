@@ -45,15 +45,18 @@ def prompts(bare: Any, requests: Sequence[Request]) -> list[dict[str, list[int]]
     ]
 
 
-def constrained(request: Request) -> Any:
-    """Sampling parameters of a request, its grammar among them."""
+def constrained(bare: Any, request: Request) -> Any:
+    """Sampling parameters of a request, its grammar and its bias among them."""
     from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
+    tokens = bare.get_tokenizer()
+    bias = {tokens.encode(text, add_special_tokens=False)[0]: value for text, value in request.bias}
     return SamplingParams(
         temperature=request.sampling.temperature,
         top_p=request.sampling.top_p,
         max_tokens=request.sampling.max_tokens,
+        logit_bias=bias or None,
         structured_outputs=StructuredOutputsParams(grammar=request.grammar),
     )
 

@@ -36,7 +36,7 @@ def measure(sizes: Sizes) -> list[Figure]:
 
 def _compare(questions: Questions, engine: VLLMEngine, bare: Any, rounds: int) -> Figure:
     requests = questions.requests()
-    asked, sampling = prompts(bare, requests), [constrained(request) for request in requests]
+    asked, sampling = prompts(bare, requests), [constrained(bare, request) for request in requests]
     spent: list[Tokens] = []
     generated: list[Generated] = []
 

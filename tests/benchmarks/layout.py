@@ -33,7 +33,7 @@ def _compare(questions: Questions, bare: Any, sizes: Sizes) -> list[Figure]:
     document_first = questions.requests()
     template_first = replace(questions, settings=questions.settings.model_copy(update={"layout": "paper"})).requests()
     ours, papers = prompts(bare, document_first), prompts(bare, template_first)
-    grammars = [constrained(request) for request in document_first]
+    grammars = [constrained(bare, request) for request in document_first]
     found = generate(bare, ours, grammars)
     free = [exactly(tokens) for tokens in found.output_tokens]
     computed: dict[str, int] = {}
