@@ -30,7 +30,7 @@ class Tokenizer:
         file = tokenizer_file(model, revision)
         try:
             self._tokenizer = FastTokenizer.from_file(str(file))
-        except Exception as error:
+        except Exception as error:  # tokenizers raises this class itself
             raise UsageError(f"cannot read the tokenizer {file}: {error}; restore the file") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
