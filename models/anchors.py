@@ -53,6 +53,11 @@ class Offer:
         """Its length in the document."""
         return self.span[1] - self.span[0]
 
+    @property
+    def written(self) -> str:
+        """The markup that names it."""
+        return f"<excerpt>{self.start if self.end is None else f'{self.start}<...>{self.end}'}</excerpt>"
+
 
 @lru_cache(maxsize=8)
 def offers(document: str, window: Span) -> tuple[Offer, ...]:

@@ -111,8 +111,8 @@ class Embedder:
         """Length d of a vector."""
         return int(self._transformer.get_embedding_dimension())
 
-    def embed_descriptions(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Mean-pooled, L2-normalised vectors of compatible document descriptions, `[N, d]`."""
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Mean-pooled, L2-normalised vectors of descriptions, sentences and instructions, `[N, d]`."""
         return self._embed(texts, locals_too=False)[:, 0]
 
     def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -230,7 +230,7 @@ def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
     return ids[:start], ids[end:]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def open_embedder(settings: EmbedderSettings) -> Embedder:
-    """The embedder of these settings, loaded once in this process; another one's settings replace it."""
+    """The embedder of these settings, loaded once in this process, which keeps the last two."""
     return Embedder(settings)

@@ -20,6 +20,7 @@ from models.excerpts import Excerpt, ExcerptReason, Expansion, expand
 from models.grammars import instantiator_grammar
 from models.grammars.instantiator import INSTRUCTION_KEYS
 from models.markup import EXCERPT_TAGS, MARKUP, SLOT_TAGS, find_markup, neutralise
+from models.passages import find_passage
 from models.prompts import Prompt
 from models.refusals import Refusal
 from models.replies import ReplyReason, read_strings
@@ -38,6 +39,7 @@ PairReason = Literal[
     "too_short",
     "too_long",
     "no_anchor",
+    "no_passage",
 ]
 
 NULL = "null"
@@ -108,6 +110,11 @@ class Instantiator:
         slots = self._read_values(template, instruction)
         if isinstance(slots, Refusal):
             return slots
+        if (passages := self._settings.passages) is not None:
+            found = find_passage(instruction, document, window, passages)
+            if isinstance(found, Refusal):
+                return found
+            written_answer = found.written
         answer = expand(written_answer, document, window)
         if isinstance(answer, Refusal):
             return answer
@@ -122,7 +129,7 @@ class Instantiator:
             if value.casefold() == description.strip().casefold():
                 return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
             if value.casefold().split()[-1] in self._settings.slot_endings:
-                return Refusal("unfinished_slot", f"{description!r} is filled with {value!r}")
+                return _malformed("unfinished_slot", f"{description!r} is filled with {value!r}")
         return _repeated(values, descriptions) or tuple(values)
 
     def _check(self, answer: Expansion) -> Refusal | None:
@@ -169,7 +176,7 @@ def _repeated(values: Sequence[str], descriptions: Sequence[str]) -> Refusal | N
     asked: dict[str, str] = {}
     for value, description in zip(values, descriptions, strict=True):
         if asked.setdefault(value.strip().casefold(), description) != description:
-            return Refusal(
+            return _malformed(
                 "repeated_slot", f"{value!r} is both {asked[value.strip().casefold()]!r} and {description!r}"
             )
     return None

@@ -23,7 +23,9 @@ class Settings(BaseModel):
 
     def fingerprint(self) -> dict[str, Any]:
         """The JSON-able settings that decide the result, for keys."""
-        return self.model_dump(mode="json", exclude=set(self.RUNTIME))
+        dumped = self.model_dump(mode="json", exclude=set(self.RUNTIME))
+        nested = {name: value for name in dumped if isinstance(value := getattr(self, name), Settings)}
+        return dumped | {name: value.fingerprint() for name, value in nested.items()}
 
 
 class Sampling(Settings):
@@ -102,6 +104,32 @@ class GenericizerSettings(AskSettings):
     )
 
 
+class EmbedderSettings(Settings):
+    """A sentence-transformers model with Gaussian pooling over whole documents (paper 3.2, App. B)."""
+
+    model: str
+    revision: str = ""
+    adapter: str = Field("", description=ADAPTER)
+    chunks: int = Field(5, ge=1, description="K, local embeddings per document.")
+    sigma: float = Field(0.05, gt=0, description="Width of a chunk as a share of the document's tokens.")
+    alpha: float = Field(1.0, ge=0, le=1, description="1 = purely local, 0 = purely global.")
+    window_tokens: int = Field(512, ge=16, description="Tokens the model sees at once, special tokens included.")
+    overlap_tokens: int = Field(64, ge=0, description="Tokens shared by neighbouring windows.")
+    batch_tokens: int = Field(16384, ge=16, description="Padded tokens per forward pass.")
+
+    RUNTIME: ClassVar[frozenset[str]] = frozenset({"batch_tokens"})
+
+
+class PassageSettings(Settings):
+    """The answer is the passage nearest to the instruction: for models too small to choose one."""
+
+    embedder: EmbedderSettings = Field(description="Of questions and answers, not of documents and descriptions.")
+    sentences: int = Field(3, ge=1, le=5, description="Most sentences of a passage.")
+    min_relevance: float = Field(
+        ge=-1, le=1, description="Cosine of instruction and passage below which there is no answer."
+    )
+
+
 class InstantiatorSettings(AskSettings):
     """Template and document to instruction and answer (paper 3.3)."""
 
@@ -119,6 +147,11 @@ class InstantiatorSettings(AskSettings):
     slot_endings: tuple[str, ...] = Field(
         (),
         description="Words that no slot's value ends with, in any case: function words of the language.",
+    )
+    slot_characters: int = Field(60, ge=1, description="Longest value of a slot, where decoding is constrained.")
+    passages: PassageSettings | None = Field(
+        None,
+        description="How an answer is found for a model that only fills the slots; without, the model writes it.",
     )
     null_bias: float = Field(
         0.0,
@@ -145,19 +178,3 @@ class JudgeSettings(AskSettings):
     def score_first(self) -> bool:
         """Whether the score comes before its reasons; those of a small tuned model are too vague to score by."""
         return self.prompt == "bare"
-
-
-class EmbedderSettings(Settings):
-    """A sentence-transformers model with Gaussian pooling over whole documents (paper 3.2, App. B)."""
-
-    model: str
-    revision: str = ""
-    adapter: str = Field("", description=ADAPTER)
-    chunks: int = Field(5, ge=1, description="K, local embeddings per document.")
-    sigma: float = Field(0.05, gt=0, description="Width of a chunk as a share of the document's tokens.")
-    alpha: float = Field(1.0, ge=0, le=1, description="1 = purely local, 0 = purely global.")
-    window_tokens: int = Field(512, ge=16, description="Tokens the model sees at once, special tokens included.")
-    overlap_tokens: int = Field(64, ge=0, description="Tokens shared by neighbouring windows.")
-    batch_tokens: int = Field(16384, ge=16, description="Padded tokens per forward pass.")
-
-    RUNTIME: ClassVar[frozenset[str]] = frozenset({"batch_tokens"})

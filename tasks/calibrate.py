@@ -94,6 +94,6 @@ def similarities(labelled: pl.DataFrame, profile: Profile) -> NDArray[np.float32
     documents = labelled["document"].unique(maintain_order=True)
     places = labelled["document"].replace_strict(documents, range(len(documents)), return_dtype=pl.Int64).to_numpy()
     vectors = embedder.embed_documents(documents.to_list())[places]
-    described = embedder.embed_descriptions(labelled["compatible_document_description"].to_list())
+    described = embedder.embed_texts(labelled["compatible_document_description"].to_list())
     best: NDArray[np.float32] = np.einsum("nkd,nd->nk", vectors, described).max(axis=1)
     return best

@@ -78,7 +78,7 @@ def preflight(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...]
     profile = workspace.profile
     if queries or documents:
         _check_engines(profile)
-    for role in ROLES:
+    for role in (*ROLES, "passages"):
         workspace.identity(role)
     _ = workspace.tokenizer
     for url in (*queries, *(profile.queries.evaluation_files if queries else ()), *documents):
@@ -105,6 +105,8 @@ def _learned(scope: Scope, profile: Profile) -> Iterator[Check]:
     models = open_workspace(scope.model_copy(update={"store": "memory://doctor"}))
     for role in ROLES:
         yield _check(f"model of the {role}", "install or download it", partial(models.identity, role))
+    if profile.instantiator.passages:
+        yield _check("model of the passages", "install or download it", partial(models.identity, "passages"))
     yield _check("tokenizer", "install or download it", lambda: models.tokenizer)
     yield _check("bank", "build one with the commands mine and index", partial(_describe_bank, scope))
     yield _check("embedder answers", "see the model's check", partial(_embed, profile.embedder))
@@ -184,7 +186,7 @@ def _describe_bank(scope: Scope) -> str:
 def _embed(settings: EmbedderSettings) -> str:
     started = time.monotonic()
     embedder = Embedder(settings)
-    vectors = embedder.embed_descriptions(["A page that says yes."])
+    vectors = embedder.embed_texts(["A page that says yes."])
     return f"{embedder.identity}: {vectors.shape[1]} dimensions, {time.monotonic() - started:.1f} s with loading"
 
 

@@ -203,6 +203,6 @@ def index(scope: Scope, selections: tuple[Selection, ...]) -> Bank:
         bank = store.read_record(name, Bank)
     else:
         templates = read_templates(workspace, selections)
-        bank = build(workspace, job, templates, lambda texts: open_embedder(embedder).embed_descriptions(texts))
+        bank = build(workspace, job, templates, lambda texts: open_embedder(embedder).embed_texts(texts))
     store.write_record("bank/current.json", CurrentBank(version=bank.version))
     return bank

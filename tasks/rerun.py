@@ -4,16 +4,26 @@ A kill while finished results are dropped leaves the earlier stages whole; the r
 Not covered: input files and queries, whose failed reading or mining every run tries again.
 """
 
+import logging
+
 from models.errors import UsageError
 from tasks.plan import SHARD_STAGES, Board, ShardStage, read_shards, survey
 from tasks.records import Scope, Shard
 from tasks.work import Job, record_failure
 from tasks.workspace import Workspace, open_workspace
 
+logger = logging.getLogger(__name__)
+
 
 def note_failure(scope: Scope, stage: ShardStage, shard: Shard, error: BaseException) -> None:
-    """Remember that a stage failed on a shard, so that the third time puts it in quarantine."""
-    record_failure(open_workspace(scope).job(stage, shard), error)
+    """Remember that a stage failed on a shard, so that the third time puts it in quarantine.
+
+    A store that does not take the note is told in the log: it may well be why the shard failed, and harms no other.
+    """
+    try:
+        record_failure(open_workspace(scope).job(stage, shard), error)
+    except OSError as untold:
+        logger.warning("%s of %s: the failed attempt is not counted, for the store says: %s", stage, shard.name, untold)
 
 
 def reset(scope: Scope, stage: ShardStage | None, names: tuple[str, ...], force: bool) -> tuple[str, ...]:

@@ -4,8 +4,10 @@ A key is a digest of the stage's code version, the keys of its inputs, the setti
 and the identity of the models. Keys are computed, not looked up, so what is pending is a set difference on one listing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from models.checkpoints import identify
@@ -14,7 +16,7 @@ from models.errors import UsageError
 from models.genericizer import Genericizer
 from models.instantiator import Instantiator
 from models.judge import Judge
-from models.settings import AskSettings, GenericizerSettings, InstantiatorSettings, JudgeSettings
+from models.settings import AskSettings, EmbedderSettings, GenericizerSettings, InstantiatorSettings, JudgeSettings
 from models.tokens import Tokenizer
 from tasks.inputs import list_files
 from tasks.records import Bank, CurrentBank, Kind, Scope, Selection, Shard, Stage
@@ -86,7 +88,8 @@ class Workspace:
 
     def instantiate_job(self, shard: Shard) -> Job:
         """Instantiating the matches of one shard."""
-        return self._asking("instantiate", "instantiator", shard.name, self.match_job(shard).key)
+        others = {"passages": passages} if (passages := self.identity("passages")) else {}
+        return self._asking("instantiate", "instantiator", shard.name, self.match_job(shard).key, others)
 
     def judge_job(self, shard: Shard) -> Job:
         """Judging the pairs of one shard."""
@@ -145,10 +148,12 @@ class Workspace:
         return _open_tokenizer(self.profile.tokenizer)
 
     def identity(self, role: str) -> str:
-        """Identity of the model in a role: embedder, genericizer, instantiator or judge."""
+        """Identity of the model in a role: embedder, genericizer, instantiator, judge, or `passages` ("" for none)."""
         if role == "embedder":
-            embedder = self.profile.embedder
-            return _identify(embedder.model, embedder.revision, embedder.adapter)
+            return _identify_embedder(self.profile.embedder)
+        if role == "passages":
+            passages = self.profile.instantiator.passages
+            return _identify_embedder(passages.embedder) if passages else ""
         settings: AskSettings = getattr(self.profile, role)
         return self._engine_identity(settings.engine)
 
@@ -170,14 +175,18 @@ class Workspace:
             return f"{engine.model}@{engine.revision or 'unpinned'}"
         return _identify(engine.model, engine.revision, engine.adapter)
 
-    def _asking(self, stage: Stage, role: str, shard: str, input_key: str) -> Job:
+    def _asking(
+        self, stage: Stage, role: str, shard: str, input_key: str, others: Mapping[str, str] = MappingProxyType({})
+    ) -> Job:
         settings: AskSettings = getattr(self.profile, role)
         engine = self.profile.engines[settings.engine]
         prompt, model = self.prompt_digest(role), self.identity(role)
-        key = self._key(stage, (input_key,), settings.fingerprint(), engine.fingerprint(), model, prompt)
+        key = self._key(
+            stage, (input_key,), settings.fingerprint(), engine.fingerprint(), model, prompt, *others.values()
+        )
         kind: Kind = "queries" if stage == "mine" else "documents"
         folder = f"{self.corpus_folder(kind)}/{shard}/{stage}-{key[:8]}"
-        return Job(self.store, stage, shard, folder, key, (input_key,), {role: model}, prompt)
+        return Job(self.store, stage, shard, folder, key, (input_key,), {role: model, **others}, prompt)
 
     def _key(self, stage: Stage, inputs: tuple[str, ...], *parts: Any) -> str:
         return digest(stage, VERSIONS[stage], inputs, *parts)
@@ -186,6 +195,10 @@ class Workspace:
 @lru_cache(maxsize=64)
 def _identify(model: str, revision: str, adapter: str = "") -> str:
     return identify(model, revision, adapter)
+
+
+def _identify_embedder(settings: EmbedderSettings) -> str:
+    return _identify(settings.model, settings.revision, settings.adapter)
 
 
 @lru_cache(maxsize=16)

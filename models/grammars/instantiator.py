@@ -2,11 +2,11 @@
 
     {"instruction": "...", "answer": "A short lead: <excerpt>first words<...>last words</excerpt> <excerpt>..."}
 
-The instruction is the template's fixed text with a value of 1 to 60 characters in each slot, never the slot's own
+The instruction is the template's fixed text with a value of up to 60 characters in each slot, never the slot's own
 description, and on request only words that follow each other in a sentence of the document; it is one terminal, for
 the reason that `notation` gives. The answer is an optional lead of at most 60 characters and one to three different
 excerpts in the order of the document. How long a lead may be depends on the first excerpt, so that the share of excerpt
-characters always holds.
+characters always holds. Where answers are looked up (`models.passages`), the model leaves `answer` empty.
 
 Excerpts are rules with a parameter, which llguidance expands only as far as decoding gets: bits 0-1 count the excerpts
 already written, bits 2-4 are the tier of the lead before the first one.
@@ -27,9 +27,6 @@ from models.grammars.notation import EMPTY, grammar, in_json, literal, phrase, r
 from models.settings import InstantiatorSettings
 from models.templates import Template
 
-MOST_CHARACTERS = 60
-"""Longest value of a slot."""
-
 MOST_EXCERPTS = 3
 LEADS = (0, 5, 10, 15, 20, 30, 45, 60)
 """Longest lead in characters, by tier."""
@@ -42,20 +39,21 @@ def instantiator_grammar(
     template: Template, offered: tuple[Offer, ...], text: str, settings: InstantiatorSettings
 ) -> str | None:
     """The grammar for a template, the excerpts on offer and the shown text; None when no excerpt is within limits."""
-    answer_rules = _answer_rules(offered, settings)
+    answer_rules = (_NO_ANSWER,) if settings.passages else _answer_rules(offered, settings)
     if not answer_rules:
         return None
     opening, middle, closing = f'{{"{INSTRUCTION_KEYS[settings.layout]}": "', '", "answer": "', '"}'
     return grammar(
         rule("start", ['"null"', f"{literal(opening)} INSTRUCTION {literal(middle)} answer {literal(closing)}"]),
         *_instruction_rules(template),
-        *(_document_values(text) if settings.slot_values == "document" else [_FREE_VALUES]),
+        *_values(text, settings),
         *answer_rules,
     )
 
 
 _SENTENCE_END = re.compile(r"(?<=[.!?:;]) ")
-_FREE_VALUES = rule("VALUE", [phrase(1, MOST_CHARACTERS)])
+_NO_ANSWER = rule("answer", [EMPTY])
+"""What stands where the answer would be, if it is looked up afterwards."""
 
 
 def _instruction_rules(template: Template) -> Iterator[str]:
@@ -68,11 +66,14 @@ def _instruction_rules(template: Template) -> Iterator[str]:
         yield rule(name, [f"VALUE & ~{literal(description.strip())}i"])
 
 
-def _document_values(text: str) -> Iterator[str]:
-    """Runs of words of the text that go over no end of a sentence."""
-    # A line break is no character of a phrase.
-    yield rule("WORDS", [words_of(_SENTENCE_END.sub("\n", collapse(text)))])
-    yield rule("VALUE", [f"WORDS & {phrase(1, MOST_CHARACTERS)}"])
+def _values(text: str, settings: InstantiatorSettings) -> Iterator[str]:
+    """What may fill a slot: any words, or runs of words of the text that go over no end of a sentence."""
+    value = phrase(1, settings.slot_characters)
+    if settings.slot_values == "document":
+        # A line break is no character of a phrase.
+        yield rule("WORDS", [words_of(_SENTENCE_END.sub("\n", collapse(text)))])
+        value = f"WORDS & {value}"
+    yield rule("VALUE", [value])
 
 
 @lru_cache(maxsize=8)

@@ -88,8 +88,8 @@ def genericizer_figures(
         f1(slot_words(generic.template, queries[place]), slot_words(labels["template"][place], queries[place]))
         for place, generic in valid
     ]
-    told = embedder.embed_descriptions([generic.description for _, generic in valid])
-    wanted = embedder.embed_descriptions([labels["compatible_document_description"][place] for place, _ in valid])
+    told = embedder.embed_texts([generic.description for _, generic in valid])
+    wanted = embedder.embed_texts([labels["compatible_document_description"][place] for place, _ in valid])
     return GenericizerFigures(
         labels=len(labels),
         valid=len(valid) / len(labels),

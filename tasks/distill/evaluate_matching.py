@@ -66,7 +66,7 @@ def evaluate_matching(
         raise UsageError("expected labelled pairs to measure the embedder on, found none; hold out a larger share")
     rows = sorted(labels, key=lambda label: (label.document_id, label.document_start, label.pair.document))
     descriptions = list(dict.fromkeys([*(label.pair.description for label in rows), *bank]))
-    described = embedder.embed_descriptions(descriptions)
+    described = embedder.embed_texts(descriptions)
     places = {description: place for place, description in enumerate(descriptions)}
     passages = list(dict.fromkeys(label.pair.document for label in rows))
     ranked = embedder.embed_documents(passages) @ described.T
@@ -125,7 +125,7 @@ def _localisation(embedder: Embedder, rows: Sequence[MatchingLabel], documents: 
     whole = [documents[row.document_id] for row in chosen]
     texts = list(dict.fromkeys(whole))
     vectors = dict(zip(texts, embedder.embed_documents(texts)[:, 1:], strict=True))
-    described = embedder.embed_descriptions([row.pair.description for row in chosen])
+    described = embedder.embed_texts([row.pair.description for row in chosen])
     chunks = [int((vectors[text] @ vector).argmax()) for text, vector in zip(whole, described, strict=True)]
     shares = [
         (row.document_start + (row.pair.answer_at or 0)) / len(text) for row, text in zip(chosen, whole, strict=True)

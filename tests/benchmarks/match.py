@@ -76,7 +76,7 @@ def _sentence_transformer(settings: EmbedderSettings) -> Any:
 
 
 def _recall(embedder: Embedder, texts: Sequence[str], settings: IndexSettings) -> Figure:
-    vectors = Vectors([embedder.embed_descriptions(texts).astype(stored_dtype(settings))])
+    vectors = Vectors([embedder.embed_texts(texts).astype(stored_dtype(settings))])
     neighbours = Neighbours(vectors, build_index(vectors, settings))
     queries = embedder.embed_documents(sample_texts()).reshape(-1, vectors.dimensions)
     _, found = neighbours.search(queries, CANDIDATES)

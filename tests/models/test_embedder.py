@@ -64,7 +64,7 @@ def test_text_of_one_window_has_the_vector_of_sentence_transformers(
 ) -> None:
     """Descriptions, and the global vectors of documents, in the order given."""
     expected = reference.encode(TEXTS, normalize_embeddings=True)
-    np.testing.assert_allclose(embedder.embed_descriptions(TEXTS), expected, atol=2e-6)
+    np.testing.assert_allclose(embedder.embed_texts(TEXTS), expected, atol=2e-6)
     vectors = embedder.embed_documents(TEXTS)
     assert vectors.shape == (4, 6, 384)
     assert vectors.dtype == np.float32
@@ -89,7 +89,7 @@ def test_long_document_is_seen_whole(embedder: Embedder, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         vectors = embedder.embed_documents([document])[0]
     assert not caplog.records
-    nearest = (vectors[1:] @ embedder.embed_descriptions(subjects).T).argmax(axis=1)
+    nearest = (vectors[1:] @ embedder.embed_texts(subjects).T).argmax(axis=1)
     assert nearest.tolist() == [0, 1, 2, 3, 4]
     tail = embedder.embed_documents([document[: len(document) // 2]])[0]
     assert tail[0] @ vectors[0] < 0.99
@@ -127,7 +127,7 @@ def test_batch_size_and_company_change_nothing(embedder: Embedder) -> None:
 def test_nothing_gives_nothing(embedder: Embedder) -> None:
     """An empty batch has the right shape."""
     assert embedder.embed_documents([]).shape == (0, 6, 384)
-    assert embedder.embed_descriptions([]).shape == (0, 384)
+    assert embedder.embed_texts([]).shape == (0, 384)
 
 
 def test_embedder_is_loaded_once(embedder: Embedder) -> None:

@@ -159,4 +159,4 @@ def test_embedder_with_an_adapter_keeps_its_pooling_and_embeds_otherwise(tmp_pat
     stock = Embedder(EmbedderSettings(model=MINILM))
     tuned = Embedder(EmbedderSettings(model=MINILM, adapter=str(adapter)))
     assert tuned.identity == identify(MINILM, adapter=str(adapter))
-    assert not np.allclose(tuned.embed_descriptions(["bees"]), stock.embed_descriptions(["bees"]), atol=0.01)
+    assert not np.allclose(tuned.embed_texts(["bees"]), stock.embed_texts(["bees"]), atol=0.01)

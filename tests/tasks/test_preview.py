@@ -75,7 +75,7 @@ def scope(server: str) -> Scope:
     workspace = open_workspace(scope)
     job = workspace.index_job((Selection(shard="q", folder="f", number=0, digest="d", rows=len(rows)),))
     embedder = open_embedder(workspace.profile.embedder)
-    bank = build(workspace, job, templates, embedder.embed_descriptions)
+    bank = build(workspace, job, templates, embedder.embed_texts)
     workspace.store.write_record("bank/current.json", CurrentBank(version=bank.version))
     return scope
 

@@ -65,7 +65,7 @@ def test_saved_adapter_makes_the_embedder_that_was_trained(trainer: ContrastTrai
     texts = list(SUBJECTS.values())
     expected = torch.as_tensor(trainer.model.encode(texts, normalize_embeddings=True))
     torch.testing.assert_close(torch.as_tensor(tuned.embed_documents(texts)[:, 0]), expected, atol=1e-5, rtol=0)
-    assert (tuned.embed_descriptions(["jazz"]) != Embedder(MINILM).embed_descriptions(["jazz"])).any()
+    assert (tuned.embed_texts(["jazz"]) != Embedder(MINILM).embed_texts(["jazz"])).any()
 
 
 def test_loss_is_that_of_the_pooled_embeddings(trainer: ContrastTrainer) -> None:
@@ -77,7 +77,7 @@ def test_loss_is_that_of_the_pooled_embeddings(trainer: ContrastTrainer) -> None
     loss = pooled(model.preprocess(texts), model.preprocess(described), labels)["loss"]
     embedder = Embedder(MINILM)
     documents = torch.as_tensor(embedder.embed_documents(texts))[range(8), chunks]
-    descriptions = torch.as_tensor(embedder.embed_descriptions(described))
+    descriptions = torch.as_tensor(embedder.embed_texts(described))
     cosines = (normalize(documents, dim=-1) * descriptions).sum(-1)
     torch.testing.assert_close(loss, (cosines - labels[:, 0]).square().mean(), atol=1e-5, rtol=1e-4)
 

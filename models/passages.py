@@ -1,0 +1,84 @@
+"""The passage of a document that answers an instruction, found by embeddings.
+
+A language model of 135 million parameters fills slots well enough but quotes what it happens to copy; an embedder
+trained on questions and answers finds the right sentences far more often. Passages are excerpts that `models.anchors`
+offers, of a few whole sentences of which the first and the last end as statements do. A passage's vector is the mean of
+those of its sentences, weighted by the square root of their lengths, so that every sentence is embedded once.
+
+Not covered: answers put together from several places.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.anchors import Offer, offers
+from models.embedder import open_embedder
+from models.refusals import Refusal
+from models.sentences import Span
+from models.settings import PassageSettings
+
+FEWEST_CHARACTERS = 40
+"""A passage is longer than a heading."""
+
+LONGER = 0.02
+"""What a further sentence adds to a passage's cosine when the nearest is chosen; one sentence alone seldom answers."""
+
+_ENDED = re.compile(r"[.!…][\"'”’)\]»*_]*\Z")
+
+
+@dataclass(frozen=True)
+class Passages:
+    """The passages of a window, and their vectors `[N, d]`, L2-normalised."""
+
+    offers: tuple[Offer, ...]
+    vectors: NDArray[np.float32]
+
+
+def find_passage(instruction: str, document: str, window: Span, settings: PassageSettings) -> Offer | Refusal:
+    """The passage of `document[window[0]:window[1]]` nearest to the instruction.
+
+    Refused as `no_passage`, and worth asking for another instruction, when it is too far or there is none at all.
+    """
+    passages = _passages(document, window, settings)
+    if not passages.offers:
+        return Refusal("no_passage", f"no sentences that could answer in characters {window[0]} to {window[1]}")
+    cosines = passages.vectors @ open_embedder(settings.embedder).embed_texts([instruction])[0]
+    extra = np.array([offer.last - offer.first for offer in passages.offers])
+    nearest = int(np.argmax(cosines + LONGER * extra))
+    if (relevance := float(cosines[nearest])) >= settings.min_relevance:
+        return passages.offers[nearest]
+    detail = f"expected relevance {settings.min_relevance:.2f} or more, found {relevance:.2f} for {instruction[:200]!r}"
+    return Refusal("no_passage", detail, malformed=True)
+
+
+@lru_cache(maxsize=64)
+def _passages(document: str, window: Span, settings: PassageSettings) -> Passages:
+    """Remembered for as many windows as may be in flight."""
+    offered = offers(document, window)
+    alone = {offer.first: offer for offer in offered if offer.first == offer.last}
+    embedded = open_embedder(settings.embedder).embed_texts([document[slice(*offer.span)] for offer in alone.values()])
+    weighted = {
+        number: vector * np.sqrt(offer.characters)
+        for (number, offer), vector in zip(alone.items(), embedded, strict=True)
+    }
+    able = tuple(offer for offer in offered if _may_answer(offer, document, alone, settings))
+    vectors = np.array([np.sum([weighted[number] for number in _numbers(offer)], axis=0) for offer in able])
+    return Passages(able, vectors / np.linalg.norm(vectors, axis=-1, keepdims=True) if able else vectors)
+
+
+def _numbers(offer: Offer) -> set[int]:
+    return set(range(offer.first, offer.last + 1))
+
+
+def _may_answer(offer: Offer, document: str, alone: Mapping[int, Offer], settings: PassageSettings) -> bool:
+    return (
+        offer.characters >= FEWEST_CHARACTERS
+        and offer.last - offer.first < settings.sentences
+        and alone.keys() >= _numbers(offer)
+        and all(_ENDED.search(document[slice(*alone[end].span)]) for end in (offer.first, offer.last))
+    )
