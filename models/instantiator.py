@@ -46,6 +46,9 @@ NULL = "null"
 """What the model writes for a document that the template does not fit. As a token of its own, without a space before
 it, it is far from likely anywhere but at the beginning, so that a bias on it decides nothing else."""
 
+ABSTAINED: frozenset[PairReason] = frozenset({"null", "no_passage"})
+"""Reasons that say that the document has no answer, not that the reply is wrong."""
+
 InstantiatorReason = ReplyReason | ExcerptReason | PairReason | TemplateReason
 
 

@@ -15,7 +15,7 @@ from models.asking import ask
 from models.embedder import Embedder
 from models.engine import Completion, Engine, Request
 from models.genericizer import Generic, Genericizer
-from models.instantiator import Instantiated, Instantiator
+from models.instantiator import ABSTAINED, Instantiated, Instantiator
 from models.judge import Judge
 from models.refusals import Refusal
 from models.settings import GenericizerSettings, InstantiatorSettings, JudgeSettings
@@ -113,7 +113,7 @@ def instantiator_figures(labels: pl.DataFrame, settings: InstantiatorSettings, e
         return instantiator.read(template, document, windows[place], reply)
 
     found = answers(engine, requests, read)
-    null = [isinstance(pair, Refusal) and pair.reason == "null" for pair in found]
+    null = [isinstance(pair, Refusal) and pair.reason in ABSTAINED for pair in found]
     pairs = [isinstance(pair, Instantiated) for pair in found]
     scores = [
         (_quoted_f1(pair, document, answer), isinstance(pair, Instantiated))

@@ -66,10 +66,11 @@ class Questions:
 
     @classmethod
     def of(cls, profile: Profile, documents: int, templates: int) -> "Questions":
-        """Questions about the first documents of the sample."""
+        """Questions about the first documents of the sample; the model writes the answers, as in most profiles."""
         tokenizer = Tokenizer(profile.tokenizer)
         rows = matches(documents, templates, tokenizer)
-        return cls(rows, tokenizer, profile.instantiator, profile.embedder.chunks)
+        settings = profile.instantiator.model_copy(update={"passages": None})
+        return cls(rows, tokenizer, settings, profile.embedder.chunks)
 
     def windows(self) -> list[tuple[int, int]]:
         """What each match is shown of its document, in characters."""
