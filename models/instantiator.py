@@ -113,8 +113,8 @@ class Instantiator:
         slots = self._read_values(template, instruction)
         if isinstance(slots, Refusal):
             return slots
-        if (passages := self._settings.passages) is not None:
-            found = find_passage(instruction, document, window, passages)
+        if (retrieval := self._settings.retrieval) is not None:
+            found = find_passage(instruction, document, window, retrieval)
             if isinstance(found, Refusal):
                 return found
             written_answer = found.written

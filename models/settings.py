@@ -4,9 +4,9 @@
 so that turning them re-runs nothing.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ADAPTER = (
     "LoRA adapter, merged into the model once: `bundled:NAME` for one of this project's, a local folder, or "
@@ -149,10 +149,12 @@ class InstantiatorSettings(AskSettings):
         description="Words that no slot's value ends with, in any case: function words of the language.",
     )
     slot_characters: int = Field(60, ge=1, description="Longest value of a slot, where decoding is constrained.")
-    passages: PassageSettings | None = Field(
-        None,
-        description="How an answer is found for a model that only fills the slots; without, the model writes it.",
+    answers: Literal["written", "retrieved"] = Field(
+        "written",
+        description="`retrieved`: the model only fills the slots, and the answer is the passage nearest to the "
+        "instruction; for small models.",
     )
+    passages: PassageSettings | None = Field(None, description="How answers are retrieved.")
     null_bias: float = Field(
         0.0,
         ge=-100,
@@ -163,6 +165,18 @@ class InstantiatorSettings(AskSettings):
     min_excerpt_share: float = Field(0.80, ge=0, le=1, description="Share of the answer's characters (paper 3.3).")
     min_answer_characters: int = Field(12, ge=1)
     max_answer_characters: int = Field(4000, ge=1)
+
+    @model_validator(mode="after")
+    def passages_are_known(self) -> Self:
+        """Whoever retrieves answers says how."""
+        if self.answers == "retrieved" and self.passages is None:
+            raise ValueError("answers = 'retrieved' needs [instantiator.passages] with embedder and min_relevance")
+        return self
+
+    @property
+    def retrieval(self) -> PassageSettings | None:
+        """How answers are retrieved, where they are."""
+        return self.passages if self.answers == "retrieved" else None
 
 
 class JudgeSettings(AskSettings):

@@ -105,7 +105,7 @@ def _learned(scope: Scope, profile: Profile) -> Iterator[Check]:
     models = open_workspace(scope.model_copy(update={"store": "memory://doctor"}))
     for role in ROLES:
         yield _check(f"model of the {role}", "install or download it", partial(models.identity, role))
-    if profile.instantiator.passages:
+    if profile.instantiator.retrieval:
         yield _check("model of the passages", "install or download it", partial(models.identity, "passages"))
     yield _check("tokenizer", "install or download it", lambda: models.tokenizer)
     yield _check("bank", "build one with the commands mine and index", partial(_describe_bank, scope))

@@ -152,8 +152,8 @@ class Workspace:
         if role == "embedder":
             return _identify_embedder(self.profile.embedder)
         if role == "passages":
-            passages = self.profile.instantiator.passages
-            return _identify_embedder(passages.embedder) if passages else ""
+            retrieval = self.profile.instantiator.retrieval
+            return _identify_embedder(retrieval.embedder) if retrieval else ""
         settings: AskSettings = getattr(self.profile, role)
         return self._engine_identity(settings.engine)
 

@@ -6,7 +6,7 @@ The instruction is the template's fixed text with a value of up to 60 characters
 description, and on request only words that follow each other in a sentence of the document; it is one terminal, for
 the reason that `notation` gives. The answer is an optional lead of at most 60 characters and one to three different
 excerpts in the order of the document. How long a lead may be depends on the first excerpt, so that the share of excerpt
-characters always holds. Where answers are looked up (`models.passages`), the model leaves `answer` empty.
+characters always holds. Where answers are retrieved (`models.passages`), the model leaves `answer` empty.
 
 Excerpts are rules with a parameter, which llguidance expands only as far as decoding gets: bits 0-1 count the excerpts
 already written, bits 2-4 are the tier of the lead before the first one.
@@ -39,7 +39,7 @@ def instantiator_grammar(
     template: Template, offered: tuple[Offer, ...], text: str, settings: InstantiatorSettings
 ) -> str | None:
     """The grammar for a template, the excerpts on offer and the shown text; None when no excerpt is within limits."""
-    answer_rules = (_NO_ANSWER,) if settings.passages else _answer_rules(offered, settings)
+    answer_rules = (_NO_ANSWER,) if settings.retrieval else _answer_rules(offered, settings)
     if not answer_rules:
         return None
     opening, middle, closing = f'{{"{INSTRUCTION_KEYS[settings.layout]}": "', '", "answer": "', '"}'
@@ -53,7 +53,7 @@ def instantiator_grammar(
 
 _SENTENCE_END = re.compile(r"(?<=[.!?:;]) ")
 _NO_ANSWER = rule("answer", [EMPTY])
-"""What stands where the answer would be, if it is looked up afterwards."""
+"""What stands where the answer would be, if it is retrieved afterwards."""
 
 
 def _instruction_rules(template: Template) -> Iterator[str]:

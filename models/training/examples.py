@@ -71,7 +71,9 @@ def genericizer_example(id: str, query: str, label: Generic, settings: Genericiz
 
 def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> Example | Refusal:
     """An example of a document, shown whole, and a template that it fits or does not fit."""
-    instantiator, window = _instantiator(settings), (0, len(label.document))
+    # Whoever only fills slots at work learns answers too: what answers a question says which question fits.
+    instantiator = _instantiator(settings.model_copy(update={"answers": "written"}))
+    window = (0, len(label.document))
     request = instantiator.request(id, label.template, label.document, window)
     if isinstance(request, Refusal):
         return request

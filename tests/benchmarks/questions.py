@@ -69,7 +69,7 @@ class Questions:
         """Questions about the first documents of the sample; the model writes the answers, as in most profiles."""
         tokenizer = Tokenizer(profile.tokenizer)
         rows = matches(documents, templates, tokenizer)
-        settings = profile.instantiator.model_copy(update={"passages": None})
+        settings = profile.instantiator.model_copy(update={"answers": "written"})
         return cls(rows, tokenizer, settings, profile.embedder.chunks)
 
     def windows(self) -> list[tuple[int, int]]:

