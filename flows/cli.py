@@ -53,6 +53,12 @@ def main() -> None:
     except FineInstructionsError as error:
         sys.stderr.write(f"fineinstructions: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        sys.stderr.write(
+            f"fineinstructions: {error}; the store or a file cannot be used: check its space and rights, then give the "
+            "same command again, which continues where it stopped\n"
+        )
+        sys.exit(1)
     except SystemExit as end:
         # Typer keeps the interruption to itself and ends with this code.
         if end.code == INTERRUPTED:

@@ -60,8 +60,13 @@ class Store:
             return
         folder, base = os.path.split(path)
         temporary = f"{folder}/.{base}.{uuid.uuid4().hex}"
-        self.fs.pipe_file(temporary, data)
-        os.replace(temporary, path)
+        try:
+            self.fs.pipe_file(temporary, data)
+            os.replace(temporary, path)
+        except OSError:
+            # A full disk needs its space back.
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
     def read(self, name: str) -> bytes:
         """All bytes of an object.

@@ -1,5 +1,6 @@
 """The command: quick help, one clear line for every mistake, clean JSON, and exit codes that scripts can trust."""
 
+import errno
 import json
 import resource
 import subprocess
@@ -109,6 +110,20 @@ def test_an_interrupted_command_says_how_to_go_on(command: Command, monkeypatch:
     code, _, errors = command("status", *STORE)
     assert code == 130
     assert "interrupted; the same command continues where it stopped" in errors
+
+
+def test_a_full_disk_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not a traceback; and what to do."""
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(commands, "status", fill)
+    code, _, errors = command("status", *STORE)
+    assert code == 1
+    assert "No space left on device" in errors
+    assert "the same command again" in errors
+    assert len(errors.splitlines()) == 1
 
 
 def test_status_shows_states_and_the_latest_failures(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

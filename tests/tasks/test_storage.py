@@ -1,5 +1,6 @@
 """The store behaves alike on a disk, in memory and on S3."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -113,6 +114,22 @@ def test_what_a_killed_writer_leaves_is_not_listed(tmp_path: Path) -> None:
     store.write("folder/x", b"1")
     (tmp_path / "folder" / ".y.123abc").write_bytes(b"half")
     assert store.find("folder") == ["folder/x"]
+
+
+def test_a_full_disk_leaves_no_half_object_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there stays, and the space of the half is given back."""
+    store = Store(str(tmp_path))
+    store.write("x", b"before")
+
+    def fill(path: str, data: bytes) -> None:
+        Path(path).write_bytes(data[:2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store.fs, "pipe_file", fill)
+    with pytest.raises(OSError, match="No space left"):
+        store.write("x", b"after")
+    assert store.read("x") == b"before"
+    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_an_unwritable_store_is_one_clear_line(tmp_path: Path) -> None:
