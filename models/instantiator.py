@@ -131,7 +131,7 @@ class Instantiator:
         for value, description in zip(values, descriptions, strict=True):
             if value.casefold() == description.strip().casefold():
                 return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
-            if value.casefold().split()[-1] in self._settings.slot_endings:
+            if not {value[-1], value.casefold().split()[-1]}.isdisjoint(self._settings.slot_endings):
                 return _malformed("unfinished_slot", f"{description!r} is filled with {value!r}")
         return _repeated(values, descriptions) or tuple(values)
 

@@ -2,8 +2,9 @@
 
 A language model of 135 million parameters fills slots well enough but quotes what it happens to copy; an embedder
 trained on questions and answers finds the right sentences far more often. Passages are excerpts that `models.anchors`
-offers, of a few whole sentences of which the first and the last end as statements do. A passage's vector is the mean of
-those of its sentences, weighted by the square root of their lengths, so that every sentence is embedded once.
+offers, of a few whole sentences that end as statements do, so that no heading and no question is among them. A
+passage's vector is the mean of those of its sentences, weighted by the square root of their lengths, so that every
+sentence is embedded once.
 
 Not covered: answers put together from several places.
 """
@@ -80,5 +81,6 @@ def _may_answer(offer: Offer, document: str, alone: Mapping[int, Offer], setting
         offer.characters >= FEWEST_CHARACTERS
         and offer.last - offer.first < settings.sentences
         and alone.keys() >= _numbers(offer)
-        and all(_ENDED.search(document[slice(*alone[end].span)]) for end in (offer.first, offer.last))
+        and all(_ENDED.search(document[slice(*alone[number].span)]) for number in _numbers(offer))
+        and offer.start.partition(" ")[0].strip(",").casefold() not in settings.dangling
     )

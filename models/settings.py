@@ -125,6 +125,9 @@ class PassageSettings(Settings):
 
     embedder: EmbedderSettings = Field(description="Of questions and answers, not of documents and descriptions.")
     sentences: int = Field(3, ge=1, le=5, description="Most sentences of a passage.")
+    dangling: tuple[str, ...] = Field(
+        (), description="Words that no passage begins with, in any case: they mean what was said before."
+    )
     min_relevance: float = Field(
         ge=-1, le=1, description="Cosine of instruction and passage below which there is no answer."
     )
@@ -141,12 +144,12 @@ class InstantiatorSettings(AskSettings):
     )
     slot_values: Literal["free", "document"] = Field(
         "free",
-        description="`document`: a slot takes only words that follow each other in a sentence of the document; for "
+        description="`document`: a slot takes only words that follow each other in a clause of the document; for "
         "small models.",
     )
     slot_endings: tuple[str, ...] = Field(
         (),
-        description="Words that no slot's value ends with, in any case: function words of the language.",
+        description="What no slot's value ends with: function words of the language, in any case, and marks.",
     )
     slot_characters: int = Field(60, ge=1, description="Longest value of a slot, where decoding is constrained.")
     answers: Literal["written", "retrieved"] = Field(

@@ -3,7 +3,7 @@
     {"instruction": "...", "answer": "A short lead: <excerpt>first words<...>last words</excerpt> <excerpt>..."}
 
 The instruction is the template's fixed text with a value of up to 60 characters in each slot, never the slot's own
-description, and on request only words that follow each other in a sentence of the document; it is one terminal, for
+description, and on request only words that follow each other in a clause of the document; it is one terminal, for
 the reason that `notation` gives. The answer is an optional lead of at most 60 characters and one to three different
 excerpts in the order of the document. How long a lead may be depends on the first excerpt, so that the share of excerpt
 characters always holds. Where answers are retrieved (`models.passages`), the model leaves `answer` empty.
@@ -51,7 +51,7 @@ def instantiator_grammar(
     )
 
 
-_SENTENCE_END = re.compile(r"(?<=[.!?:;]) ")
+_CLAUSE_END = re.compile(r"(?<=[.!?:;,]) ")
 _NO_ANSWER = rule("answer", [EMPTY])
 """What stands where the answer would be, if it is retrieved afterwards."""
 
@@ -67,11 +67,11 @@ def _instruction_rules(template: Template) -> Iterator[str]:
 
 
 def _values(text: str, settings: InstantiatorSettings) -> Iterator[str]:
-    """What may fill a slot: any words, or runs of words of the text that go over no end of a sentence."""
+    """What may fill a slot: any words, or runs of words of the text that go over no end of a clause."""
     value = phrase(1, settings.slot_characters)
     if settings.slot_values == "document":
         # A line break is no character of a phrase.
-        yield rule("WORDS", [words_of(_SENTENCE_END.sub("\n", collapse(text)))])
+        yield rule("WORDS", [words_of(_CLAUSE_END.sub("\n", collapse(text)))])
         value = f"WORDS & {value}"
     yield rule("VALUE", [value])
 

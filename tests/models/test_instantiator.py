@@ -161,3 +161,6 @@ def test_a_slot_that_breaks_off_is_asked_for_again():
     refusal = read(reply(instruction="how do i store bread on The?"), slot_endings=("of", "the"))
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.malformed) == ("unfinished_slot", True)
+    comma = read(reply(instruction="how do i store bread,?"), slot_endings=(",",))
+    assert isinstance(comma, Refusal)
+    assert comma.reason == "unfinished_slot"

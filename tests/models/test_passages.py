@@ -54,6 +54,18 @@ def test_a_passage_has_at_most_so_many_sentences() -> None:
     assert found("how long do rye bread and white bread keep").count(".") == 2
 
 
+def test_a_passage_does_not_begin_with_what_points_back() -> None:
+    """It is given with what it points to, or not at all."""
+    page = (
+        "The heron stands in the shallows of the lake. It hunts fish and frogs at dawn, before anybody is about. "
+        "The reeds are cut in winter by hand and dried in the barn."
+    )
+    instruction = "what does it hunt, fish or frogs, and when"
+    assert found(instruction, page, SETTINGS.model_copy(update={"min_relevance": -1, "sentences": 1})).startswith("It")
+    bound = SETTINGS.model_copy(update={"min_relevance": -1, "dangling": ("it",)})
+    assert found(instruction, page, bound).startswith("The heron")
+
+
 def test_what_is_too_far_is_worth_another_instruction() -> None:
     refusal = find_passage("who won the chess championship of 1972", DOCUMENT, WHOLE, SETTINGS)
     assert isinstance(refusal, Refusal)
