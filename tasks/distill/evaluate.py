@@ -59,9 +59,12 @@ class JudgeFigures:
 
 
 def answers(
-    engine: Engine, requests: Sequence[Request | Refusal], read: Callable[[int, Completion], ValueT | Refusal]
+    engine: Engine,
+    requests: Sequence[Request | Refusal],
+    read: Callable[[int, Completion], ValueT | Refusal],
+    re_asks: int = 0,
 ) -> list[ValueT | Refusal]:
-    """What became of each request, in order; nothing is asked twice.
+    """What became of each request, in order; a malformed reply is asked for again as often as at work.
 
     Raises:
         TransientError: the engine is gone.
@@ -70,7 +73,7 @@ def answers(
         request if isinstance(request, Refusal) else Refusal("unasked") for request in requests
     ]
     asked = (replace(request, id=str(place)) for place, request in enumerate(requests) if isinstance(request, Request))
-    for answer in ask(engine, asked, lambda completion: read(int(completion.id), completion)):
+    for answer in ask(engine, asked, lambda completion: read(int(completion.id), completion), re_asks):
         results[int(answer.id)] = answer.value
     return results
 
@@ -112,7 +115,7 @@ def instantiator_figures(labels: pl.DataFrame, settings: InstantiatorSettings, e
         _, template, document, _ = rows[place]
         return instantiator.read(template, document, windows[place], reply)
 
-    found = answers(engine, requests, read)
+    found = answers(engine, requests, read, settings.re_asks)
     null = [isinstance(pair, Refusal) and pair.reason in ABSTAINED for pair in found]
     pairs = [isinstance(pair, Instantiated) for pair in found]
     scores = [

@@ -43,7 +43,7 @@ class TestHelpers:
 
     def test_answers_quote_what_the_labels_quote(self) -> None:
         figures = instantiator_figures(read_pair_labels(PAIRS[0]), PROFILE.instantiator, _engine())
-        assert figures.valid >= 0.9
+        assert figures.valid >= 0.8
         assert figures.excerpt_f1_answered >= 0.2
 
     def test_judgements_agree_with_the_labels(self) -> None:
