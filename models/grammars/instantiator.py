@@ -98,7 +98,7 @@ def _excerpt_rules(offered: Sequence[Offer], share: float) -> Iterator[str]:
     yield rule("answer", ["from_0::0", *(f"LEAD_{tier} from_0::{tier << 2}" for tier in tiers)])
     yield from (rule(f"LEAD_{tier}", [f'({phrase(1, LEADS[tier])}) " "']) for tier in tiers)
     for number, group in enumerate(groups):
-        ways = [written(f"<excerpt>{offer.start}</excerpt>", offer) for offer in group if offer.end is None]
+        ways = [written(offer.written, offer) for offer in group if offer.end is None]
         anchored = [offer for offer in group if offer.end is not None]
         later = [f"from_{number + 1}::_"] if number + 1 < len(groups) else []
         if anchored:

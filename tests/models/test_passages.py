@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from models.anchors import Offer, offers
+from models.embedder import open_embedder
 from models.engine import Completion, Request
 from models.instantiator import Instantiated, Instantiator
-from models.passages import find_passage
+from models.passages import _passages, find_passage
 from models.refusals import Refusal
 from models.settings import EmbedderSettings, InstantiatorSettings, PassageSettings
 
@@ -119,9 +120,6 @@ def test_the_instantiator_fills_slots_and_looks_the_answer_up() -> None:
 
 def test_vectors_of_passages_are_those_of_their_sentences() -> None:
     """One sentence alone has its own vector, so its relevance is its cosine."""
-    from models.embedder import open_embedder
-    from models.passages import _passages
-
     passages, embedder = _passages(DOCUMENT, WHOLE, SETTINGS), open_embedder(SETTINGS.embedder)
     np.testing.assert_allclose(np.linalg.norm(passages.vectors, axis=1), 1, atol=1e-5)
     for offer, vector in zip(passages.offers, passages.vectors, strict=True):
