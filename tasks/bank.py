@@ -1,10 +1,10 @@
 """A version of the template bank: where its objects lie, and how it is loaded (paper 3.2).
 
-    bank/<version>/templates/part-N.parquet   templates, and rejected-N.parquet the merged ones
-    bank/<version>/vectors/part-N.npy         exact vectors of their descriptions, in the same order
-    bank/<version>/index/index.usearch        the approximate index, and settings.json it was built with
-    bank/<version>/receipt.json, bank.json    written last, in this order
-    bank/current.json                         the version that new runs use
+    bank/<version>/templates/part-N-*.parquet   templates, and rejected-N-*.parquet the merged ones
+    bank/<version>/vectors/part-N.npy           exact vectors of their descriptions, in the same order
+    bank/<version>/index/index.usearch          the approximate index, and settings.json it was built with
+    bank/<version>/receipt.json, bank.json      written last, in this order
+    bank/current.json                           the version that new runs use
 
 Vectors and index are mapped from the store's own files on a local disk, else from copies in the system's folder for
 temporary files, removed when the bank is dropped.

@@ -80,12 +80,28 @@ class Folder:
                 yield self._finding(outcome, rows, limit)
 
     def _values(self, tables: list[str], column: str, wanted: pl.Expr) -> set[str]:
-        found = (self.store.scan_frame(name).filter(wanted).select(column).collect() for name in tables)
-        return {value for frame in found for value in frame[column]}
+        return {value for frame in self._matching(tables, wanted, column) for value in frame[column]}
 
     def _select(self, tables: list[str], wanted: pl.Expr) -> pl.DataFrame:
-        found = [self.store.scan_frame(name).filter(wanted).collect() for name in tables]
+        found = list(self._matching(tables, wanted))
         return pl.concat(found) if found else pl.DataFrame()
+
+    def _matching(self, tables: list[str], wanted: pl.Expr, *columns: str) -> Iterator[pl.DataFrame]:
+        for name in tables:
+            rows = self.store.scan_frame(name).filter(wanted).select(columns or pl.all()).collect()
+            if len(rows) and self._counts(name):
+                yield rows
+
+    def _counts(self, table: str) -> bool:
+        """Whether the record vouches for a table; a second worker on a shard may have left others beside it."""
+        if self.stage in ("release", "index"):
+            return True
+        parts = self._receipt.parts
+        return PurePosixPath(table).name in {name for part in parts for name in (part.file, part.rejected_file)}
+
+    @cached_property
+    def _receipt(self) -> Receipt:
+        return self.store.read_record(f"{self.name}/receipt.json", Receipt)
 
     def _finding(self, outcome: Outcome, rows: pl.DataFrame, limit: int) -> Finding:
         return Finding(
@@ -108,8 +124,7 @@ class Folder:
                 bank = self.store.read_record(f"{self.name}/bank.json", Bank)
                 models = {"embedder": bank.embedder, "genericizer": bank.genericizer}
                 return {"key": bank.version, "models": models, "created": bank.created}
-        receipt = self.store.read_record(f"{self.name}/receipt.json", Receipt)
-        return receipt.model_dump(include={"key", "inputs", "models", "prompt_digest", "created"})
+        return self._receipt.model_dump(include={"key", "inputs", "models", "prompt_digest", "created"})
 
 
 class Catalogue:

@@ -32,7 +32,7 @@ from tasks.records import Bank, CurrentBank, Part, Scope, Selection
 from tasks.retry import RETRY
 from tasks.settings import IndexSettings
 from tasks.tables import BANK, REJECTED, TEMPLATES
-from tasks.work import Batch, Job, finish, publish, read_rows
+from tasks.work import Batch, Job, finish, part_record, publish, read_rows
 from tasks.workspace import Workspace, open_workspace
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def _statistics(bank: pl.DataFrame, settings: IndexSettings) -> dict[str, Any]:
 
 def _part(job: Job, number: int, rows: pl.DataFrame, vectors_of: Callable[[pl.DataFrame], NDArray[Any]]) -> Part:
     """A part of the bank, new or found; its record vouches for its vectors too."""
-    name = f"{job.folder}/part-{number:05d}.json"
+    name = part_record(job.folder, number)
     if job.store.exists(name):
         part = job.store.read_record(name, Part)
     else:

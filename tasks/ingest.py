@@ -30,7 +30,7 @@ from tasks.refused import refused_frame
 from tasks.retry import RETRY
 from tasks.settings import ReadSettings, SourceSettings
 from tasks.tables import DOCUMENTS, QUERIES
-from tasks.work import Batch, run
+from tasks.work import Batch, read_rows, run
 from tasks.workspace import VERSIONS, Workspace, open_workspace
 
 logger = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ def _ingest_shard(intake: Intake, index: int, items: list[Item]) -> tuple[Shard,
     receipt = run(job, [item_frame(items)], partial(ingest_rows, intake=intake))
     tokens = 0
     if intake.kind == "documents":
-        tokens = int(job.store.read_frame(f"{job.folder}/part-00000.parquet", ["token_count"])["token_count"].sum())
+        tokens = sum(rows["token_count"].sum() for rows in read_rows(job.store, job.folder, receipt, ["token_count"]))
     shard = Shard(kind=intake.kind, name=name, key=key, file=intake.file, rows=receipt.rows, tokens=tokens)
     return shard, receipt.counts
 

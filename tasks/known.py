@@ -4,6 +4,7 @@ Taken over bit by bit, so that a version made from others equals one made at onc
 Not covered: versions whose exact vectors are kept in another precision; their descriptions are embedded again.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from tasks.neighbours import Vectors, stored_dtype
 from tasks.records import Bank, Receipt
 from tasks.storage import Store
 from tasks.work import read_rows
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTION = "compatible_document_description"
 
@@ -65,7 +68,11 @@ def find_known(store: Store, embedder_digest: str, dtype: np.dtype[Any], copies:
         if bank.embedder_digest != embedder_digest or stored_dtype(read_settings(store, bank.version)) != dtype:
             continue
         receipt = store.read_record(f"bank/{bank.version}/receipt.json", Receipt)
-        descriptions = pl.concat(read_rows(store, templates_folder(bank.version), receipt, [DESCRIPTION]))
+        try:
+            descriptions = pl.concat(read_rows(store, templates_folder(bank.version), receipt, [DESCRIPTION]))
+        except FileNotFoundError as error:
+            logger.warning("bank %s lacks files, its vectors are not taken over: %s", bank.version, error)
+            continue
         place = pl.int_range(pl.len(), dtype=pl.Int64).alias("place")
         places.append(descriptions.with_columns(pl.lit(len(versions), pl.Int64).alias("version"), place))
         versions.append(read_vectors(store, bank.version, len(receipt.parts), copies))

@@ -64,7 +64,7 @@ def mine(scope: Scope, selection: Selection) -> Receipt:
     workspace = open_workspace(scope)
     profile = workspace.profile
     settings = profile.genericizer
-    queries = workspace.store.read_frame(f"{selection.folder}/part-{selection.number:05d}.parquet")
+    queries = workspace.store.read_frame(selection.file)
     genericizer = Genericizer(settings)
 
     def process(rows: pl.DataFrame) -> Batch:

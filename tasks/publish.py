@@ -1,7 +1,7 @@
 """Writing a settled draft as a release: data files, rejected rows, card, report; everything but `release.json`.
 
-Until that record is written the folder counts for nothing, so it is cleared first: a process killed in here leaves
-no file that a later attempt would mix with its own.
+Until that record is written the folder counts for nothing: data files that an attempt killed in here left are removed
+where the next one does not write them anew.
 """
 
 from collections.abc import Iterable
@@ -37,15 +37,15 @@ class Result:
 
 
 def write_data(store: Store, folder: str, draft: Draft, shard_rows: int) -> tuple[ReleaseFile, ...]:
-    """Clear the folder and write the data files and the rejected rows of a settled draft."""
-    for leftover in store.find(folder):
-        store.delete(leftover)
+    """Write the data files and the rejected rows of a settled draft; other data files in the folder are removed."""
     total = max(1, -(-draft.rows // shard_rows))
     files = []
     for number, frame in enumerate(draft.files(shard_rows)):
         name = f"data/train-{number:05d}-of-{total:05d}.parquet"
         digest = store.write_frame(f"{folder}/{name}", frame)
         files.append(ReleaseFile(name=name, rows=len(frame), digest=digest))
+    for leftover in set(store.find(f"{folder}/data")) - {f"{folder}/{file.name}" for file in files}:
+        store.delete(leftover)
     store.write_frame(f"{folder}/rejected.parquet", draft.rejected)
     return tuple(files)
 

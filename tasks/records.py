@@ -93,16 +93,32 @@ def _merge(left: dict[str, int], right: dict[str, int]) -> dict[str, int]:
 
 
 class Part(Settings):
-    """A finished piece of a stage on a shard: its rows lie in `part-N.parquet`, the others in `rejected-N.parquet`."""
+    """A finished piece of a stage on a shard, which vouches for its files."""
 
     number: int
     rows: int = Field(
         description="Rows of the part file; may differ from `counts.rows_out` (a document has 0-6 matches)."
     )
-    digest: str = Field(description="SHA-256 of the part file's bytes, shortened.")
+    digest: str = Field(description="SHA-256 of the bytes of the part's rows, shortened.")
+    rejected_digest: str = Field("", description="The same of its other rows; empty when it has none.")
     counts: Counts
     tokens: Tokens = Tokens()
     seconds: float = 0.0
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its rows."""
+        return part_file(self.number, self.digest)
+
+    @property
+    def rejected_file(self) -> str:
+        """Name of the file of its rejected and failed rows."""
+        return f"rejected-{self.number:05d}-{self.rejected_digest}.parquet"
+
+
+def part_file(number: int, digest: str) -> str:
+    """Name of the file of a part's rows; the digest in it keeps apart what two workers made of the same rows."""
+    return f"part-{number:05d}-{digest}.parquet"
 
 
 class Receipt(Settings):
@@ -184,6 +200,11 @@ class Selection(Settings):
     number: int = Field(description="Number of the part in that folder.")
     digest: str = Field(description="Digest of the part: the same queries make the same key.")
     rows: int
+
+    @property
+    def file(self) -> str:
+        """Name of the queries' file in the store."""
+        return f"{self.folder}/{part_file(self.number, self.digest)}"
 
 
 class Bank(Settings):

@@ -2,9 +2,11 @@
 
 The judge's score, duplicates inside and against earlier releases, and the token budget decide in this order what is
 left out; every judged pair is either in the data or in `rejected.parquet` with its reason.
-`release.json` is written last. A folder without it is nothing: the next attempt clears it and starts anew.
+`release.json` is written last. A folder without it is nothing: the next attempt starts anew.
 A release is immutable: the same name with the same key is returned as it is, with another key it is refused.
-Not covered: two processes that publish one name at once; texts of all pairs must fit in memory to find duplicates.
+Two processes that publish the same write the same data, and the record of the first one stays.
+Not covered: two that give one name to different things at once; texts of all pairs must fit in memory to find
+duplicates.
 """
 
 import re
@@ -25,9 +27,9 @@ from tasks.progress import advance
 from tasks.proof import prove
 from tasks.publish import Result, describe, write_data, write_pages
 from tasks.records import Scope, Shard
-from tasks.released import Release, ReleaseReason, release_folder
+from tasks.released import Release, ReleaseReason, record_name, release_folder
 from tasks.retry import RETRY
-from tasks.storage import Store
+from tasks.storage import Store, as_json
 from tasks.trail import JudgedShard, finished, follow_shards
 from tasks.workspace import Workspace, open_workspace
 
@@ -38,7 +40,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,95}")
 
 def read_release(store: Store, name: str) -> Release | None:
     """A published release, or None."""
-    record = f"{release_folder(name)}/release.json"
+    record = record_name(name)
     return store.read_record(record, Release) if store.exists(record) else None
 
 
@@ -78,8 +80,9 @@ def publish(workspace: Workspace, shards: tuple[Shard, ...], name: str = "") -> 
         missing = tuple(sorted({shard.name for shard in shards} - {shard.name for shard in ready}))
         made = describe(workspace, draft, judged, Result(name, key, files, missing, time.monotonic() - started))
         write_pages(workspace.store, made, draft, judged)
-    workspace.store.write_record(f"{made.folder}/release.json", made)
-    return made
+    if workspace.store.create(record_name(name), as_json(made)):
+        return made
+    return workspace.store.read_record(record_name(name), Release)
 
 
 def _existing(store: Store, name: str, key: str) -> Release | None:

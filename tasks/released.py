@@ -71,3 +71,8 @@ class Release(Settings):
 def release_folder(name: str) -> str:
     """Folder of a release in the store."""
     return f"releases/{name}"
+
+
+def record_name(name: str) -> str:
+    """Name of a release's record in the store."""
+    return f"{release_folder(name)}/release.json"

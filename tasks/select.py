@@ -22,12 +22,12 @@ from tasks.duplicates import DuplicateIndex
 from tasks.inputs import list_files
 from tasks.language import LanguageFilter
 from tasks.moderation import open_moderator
-from tasks.records import Receipt, Scope, Selection, Shard
+from tasks.records import Part, Receipt, Scope, Selection, Shard
 from tasks.refused import refused_frame, split
 from tasks.retry import RETRY
 from tasks.settings import Profile, QueriesSettings
 from tasks.tables import QUERIES
-from tasks.work import Batch, Job, read_rows, run
+from tasks.work import Batch, Job, part_record, read_rows, run
 from tasks.workspace import Workspace, open_workspace
 
 SelectReason = Literal[
@@ -100,7 +100,8 @@ def _batches(workspace: Workspace, job: Job, shards: Sequence[Shard], index: Dup
         known = len(index)
         yield pl.concat(read_rows(workspace.store, source.folder, receipt))
         if len(index) == known:
-            kept = workspace.store.read_frame(f"{job.folder}/part-{number:05d}.parquet", ["query_id", "query"])
+            part = workspace.store.read_record(part_record(job.folder, number), Part)
+            kept = workspace.store.read_frame(f"{job.folder}/{part.file}", ["query_id", "query"])
             index.find(kept["query_id"].to_list(), kept["query"].to_list())
 
 

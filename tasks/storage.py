@@ -2,14 +2,17 @@
 
 A written object appears whole or not at all: object stores and the memory store publish on close; on a local disk the
 bytes go to a hidden temporary name and are renamed. Names that start with a dot are never listed.
-Not covered: locking. Two writers of one object both succeed and the last wins, which is harmless because every object
-under a key is a function of that key.
+Two writers of one object both succeed and the last wins. Where that would do harm `create` lets the first one win.
+Not covered: stores without hard links or conditional writes, on which the last one may win there too.
 """
 
+import errno
 import io
 import os
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -28,6 +31,9 @@ _DRIVER_ERRORS = (
     ("gcsfs.retry", "HttpError"),
 )
 """Errors of drivers that are no `OSError`: missing credentials, an endpoint that does not answer."""
+
+_NOT_SUPPORTED = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK})
+"""What a file system says that knows no hard links, or an object store no conditional writes."""
 
 RecordT = TypeVar("RecordT", bound=BaseModel)
 
@@ -58,15 +64,40 @@ class Store:
         if not self._local:
             self.fs.pipe_file(path, data)
             return
+        with self._hidden(path, data) as temporary:
+            os.replace(temporary, path)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Publish `data` under `name` unless an object of this name is there; returns whether it was published."""
+        path = self._path(name)
+        self.fs.makedirs(str(PurePosixPath(path).parent), exist_ok=True)
+        try:
+            if self._local:
+                with self._hidden(path, data) as temporary:
+                    os.link(temporary, path)
+            else:
+                self.fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if self.exists(name):
+                return False
+            if error.errno not in _NOT_SUPPORTED:
+                raise
+            self.write(name, data)
+        return True
+
+    @contextmanager
+    def _hidden(self, path: str, data: bytes) -> Iterator[str]:
+        """A file with these bytes beside `path`, under a name that is never listed; gone at the end."""
         folder, base = os.path.split(path)
         temporary = f"{folder}/.{base}.{uuid.uuid4().hex}"
         try:
             self.fs.pipe_file(temporary, data)
-            os.replace(temporary, path)
-        except OSError:
+            yield temporary
+        finally:
             # A full disk needs its space back.
             Path(temporary).unlink(missing_ok=True)
-            raise
 
     def read(self, name: str) -> bytes:
         """All bytes of an object.
@@ -112,7 +143,7 @@ class Store:
 
     def write_record(self, name: str, record: BaseModel) -> None:
         """Publish a record as indented JSON."""
-        self.write(name, record.model_dump_json(indent=1).encode())
+        self.write(name, as_json(record))
 
     def read_record(self, name: str, kind: type[RecordT]) -> RecordT:
         """Read a record.
@@ -121,8 +152,11 @@ class Store:
             FileNotFoundError: when it does not exist.
             ShardError: when it is not a record of this kind.
         """
+        return self._parse(name, self.read(name), kind)
+
+    def _parse(self, name: str, data: bytes, kind: type[RecordT]) -> RecordT:
         try:
-            return kind.model_validate_json(self.read(name))
+            return kind.model_validate_json(data)
         except ValidationError as error:
             raise ShardError(
                 f"{self.url}/{name}: expected a {kind.__name__}, found something else ({error.error_count()} errors, "
@@ -130,20 +164,18 @@ class Store:
             ) from error
 
     def read_records(self, names: list[str], kind: type[RecordT]) -> list[RecordT]:
-        """Read many records, concurrently where the store can."""
+        """Read many records, concurrently where the store can; raises as `read_record`."""
         if not names:
             return []
         contents = self.fs.cat([self._path(name) for name in names])
         if isinstance(contents, bytes):
-            return [kind.model_validate_json(contents)]
+            return [self._parse(names[0], contents, kind)]
         by_path = dict(contents)
-        return [kind.model_validate_json(by_path[self._path(name)]) for name in names]
+        return [self._parse(name, by_path[self._path(name)], kind) for name in names]
 
     def write_frame(self, name: str, frame: pl.DataFrame) -> str:
         """Publish a frame as zstd parquet; returns the digest of its bytes."""
-        buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd")
-        data = buffer.getvalue()
+        data = as_parquet(frame)
         self.write(name, data)
         return digest_bytes(data)
 
@@ -178,6 +210,18 @@ class Store:
             raise UsageError(
                 f"store {self.url!r}: an object cannot be {step}: {error}; check the path, its rights and free space"
             ) from error
+
+
+def as_json(record: BaseModel) -> bytes:
+    """A record as it lies in the store: indented JSON."""
+    return record.model_dump_json(indent=1).encode()
+
+
+def as_parquet(frame: pl.DataFrame) -> bytes:
+    """A frame as it lies in the store: zstd parquet."""
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def driver_errors() -> tuple[type[Exception], ...]:

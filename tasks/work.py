@@ -1,10 +1,12 @@
 """How a stage does its work on a shard: in parts, resumable, receipt last.
 
-A part is published as `part-N.parquet`, `rejected-N.parquet` and, last, `part-N.json` with its counts: what has that
-record is never made again, what lacks it is made anew. A killed process therefore loses the part it was in.
-Where the size of parts has been changed in between, the parts from the first one of another size on are made anew.
-The receipt names all parts and is written when every part is there. Its counts are checked (`Counts`), so a row cannot
-get lost or doubled in silence.
+A part is published as `part-N-<digest>.parquet`, `rejected-N-<digest>.parquet` and, last, `part-N.json` with its
+counts: what has that record is never made again, what lacks it is made anew. A killed process therefore loses the part
+it was in. Where the size of parts has been changed in between, the parts from the first one of another size on are made
+anew. The receipt names all parts and is written when every part is there. Its counts are checked (`Counts`), so a row
+cannot get lost or doubled in silence.
+Two workers on one shard may get different answers of a model. Their files have different names, and the receipt that is
+there first counts for both: each part it names is whole and one worker's, whatever the other one writes.
 """
 
 import time
@@ -14,10 +16,11 @@ from dataclasses import dataclass, field
 import polars as pl
 from pydantic import ValidationError
 
+from models.digests import digest_bytes
 from models.errors import ShardError
 from tasks.progress import advance
 from tasks.records import Counts, Failure, Part, Receipt, Stage, Tokens
-from tasks.storage import Store
+from tasks.storage import Store, as_json, as_parquet
 from tasks.tables import REJECTED
 
 ATTEMPTS = 3
@@ -101,7 +104,7 @@ def run(job: Job, batches: Iterable[pl.DataFrame], process: Callable[[pl.DataFra
 
 
 def finish(job: Job, parts: tuple[Part, ...]) -> Receipt:
-    """Write the receipt of a job whose parts are all there."""
+    """Write the receipt of a job whose parts are all there; another worker's, if it was there first."""
     receipt = Receipt(
         stage=job.stage,
         shard=job.shard,
@@ -115,8 +118,9 @@ def finish(job: Job, parts: tuple[Part, ...]) -> Receipt:
         seconds=round(sum(part.seconds for part in parts), 3),
         parts=parts,
     )
-    job.store.write_record(job.receipt_name, receipt)
-    return receipt
+    if job.store.create(job.receipt_name, as_json(receipt)):
+        return receipt
+    return job.store.read_record(job.receipt_name, Receipt)
 
 
 def _part(job: Job, number: int, rows: pl.DataFrame, process: Callable[[pl.DataFrame], Batch]) -> Part:
@@ -131,7 +135,7 @@ def _part(job: Job, number: int, rows: pl.DataFrame, process: Callable[[pl.DataF
 
 def _made_part(job: Job, number: int, rows_in: int) -> Part | None:
     """The part that an earlier process made of these rows, if any; all before it were made of the rows before."""
-    record = f"{job.folder}/part-{number:05d}.json"
+    record = part_record(job.folder, number)
     if not job.store.exists(record):
         return None
     part = job.store.read_record(record, Part)
@@ -154,32 +158,37 @@ def publish(job: Job, number: int, batch: Batch, rows_in: int, seconds: float) -
         counts = batch.counts(rows_in)
     except ValidationError as error:
         raise ShardError(f"{job.stage} of shard {job.shard}, part {number}: {error.errors()[0]['msg']}") from error
-    stem = f"{job.folder}/part-{number:05d}"
-    if len(batch.rejected):
-        job.store.write_frame(f"{job.folder}/rejected-{number:05d}.parquet", batch.rejected)
-    digest = job.store.write_frame(f"{stem}.parquet", batch.kept)
+    kept, rejected = as_parquet(batch.kept), as_parquet(batch.rejected)
     part = Part(
         number=number,
         rows=len(batch.kept),
-        digest=digest,
+        digest=digest_bytes(kept),
+        rejected_digest=digest_bytes(rejected) if len(batch.rejected) else "",
         counts=counts,
         tokens=batch.tokens,
         seconds=round(seconds, 3),
     )
-    job.store.write_record(f"{stem}.json", part)
+    if part.rejected_digest:
+        job.store.write(f"{job.folder}/{part.rejected_file}", rejected)
+    job.store.write(f"{job.folder}/{part.file}", kept)
+    job.store.write_record(part_record(job.folder, number), part)
     return part
+
+
+def part_record(folder: str, number: int) -> str:
+    """Name of the record of a part; it vouches for the part's files."""
+    return f"{folder}/part-{number:05d}.json"
 
 
 def read_rows(store: Store, folder: str, receipt: Receipt, columns: list[str] | None = None) -> Iterator[pl.DataFrame]:
     """The part frames that a receipt names, in order."""
     for part in receipt.parts:
-        yield store.read_frame(f"{folder}/part-{part.number:05d}.parquet", columns)
+        yield store.read_frame(f"{folder}/{part.file}", columns)
 
 
 def read_rejected(store: Store, folder: str, receipt: Receipt) -> pl.DataFrame:
     """All rejected and failed rows that a receipt counts."""
-    numbers = [part.number for part in receipt.parts if part.counts.rejected or part.counts.failed]
-    frames = [store.read_frame(f"{folder}/rejected-{number:05d}.parquet") for number in numbers]
+    frames = [store.read_frame(f"{folder}/{part.rejected_file}") for part in receipt.parts if part.rejected_digest]
     return pl.concat(frames) if frames else REJECTED.to_frame()
 
 

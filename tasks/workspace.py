@@ -25,12 +25,12 @@ from tasks.storage import Store, open_store
 from tasks.work import Job
 
 VERSIONS: dict[Stage, int] = {
-    "ingest": 1,
+    "ingest": 2,
     "select": 1,
-    "mine": 2,
+    "mine": 3,
     "index": 1,
     "match": 2,
-    "instantiate": 2,
+    "instantiate": 3,
     "judge": 2,
     "release": 1,
 }

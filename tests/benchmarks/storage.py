@@ -56,7 +56,7 @@ def _publish_bank(scope: Scope, folder: Path) -> Path:
     select.fn(scope, query_shards(scope))
     workspace = open_workspace(scope)
     for selection in open_selections(scope):
-        queries = workspace.store.read_frame(f"{selection.folder}/part-{selection.number:05d}.parquet")
+        queries = workspace.store.read_frame(selection.file)
         mined = queries.with_columns(
             template=pl.col("query") + " <fi>a thing</fi>",
             compatible_document_description="A document on " + pl.col("query"),

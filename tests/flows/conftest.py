@@ -16,7 +16,7 @@ from tasks.plan import SHARD_STAGES, document_shards, survey
 from tasks.records import Scope, Shard
 from tasks.workspace import Workspace, open_workspace
 from tests.tasks import small_bank
-from tests.tasks.small_store import BEES, CATS, RIVERS, memory
+from tests.tasks.small_store import BEES, CATS, RIVERS, memory, part_files
 
 DIE = Path(__file__).parents[1] / "data" / "die.toml"
 
@@ -66,7 +66,7 @@ class Library:
     def poison(self, shard: Shard) -> Callable[[], None]:
         """Take a shard's documents away; gives back what mends it."""
         store = self.workspace.store
-        name = f"{self.workspace.ingest_job('documents', shard.name, shard.key).folder}/part-00000.parquet"
+        (name,) = part_files(store, self.workspace.ingest_job("documents", shard.name, shard.key).folder)
         data = store.read(name)
         store.delete(name)
         return lambda: store.write(name, data)

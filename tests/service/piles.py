@@ -92,7 +92,8 @@ def read_in(pile: Pile) -> tuple[Workspace, tuple[Shard, ...]]:
 def harm(pile: Pile, shard: Shard) -> Callable[[], object]:
     """Take a shard's documents away; gives back what mends it."""
     job = open_workspace(Scope(**pile.scope)).ingest_job("documents", shard.name, shard.key)
-    part, away = pile.operator.store / job.folder / "part-00000.parquet", pile.operator.folder / f"{shard.name}.away"
+    (part,) = (pile.operator.store / job.folder).glob("part-*.parquet")
+    away = pile.operator.folder / f"{shard.name}.away"
     part.rename(away)
     return lambda: away.rename(part)
 

@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 from models.digests import digest_bytes
 from tasks.records import Part, Receipt
 from tasks.released import Release
+from tasks.work import part_record
 from tests.conftest import ROOT
 from tests.faulty_proxy import Faults, before
 
@@ -97,10 +98,10 @@ def assert_nothing_is_half_there(store: str) -> None:
             receipt = Receipt.model_validate_json(data)
             parts = f"{folder}/templates" if receipt.stage == "index" else folder
             for part in receipt.parts:
-                assert Part.model_validate_json(found[f"{parts}/part-{part.number:05d}.json"]) == part
+                assert Part.model_validate_json(found[part_record(parts, part.number)]) == part
         elif name.startswith("part-") and name.endswith(".json"):
             part = Part.model_validate_json(data)
-            assert digest_bytes(found[f"{folder}/part-{part.number:05d}.parquet"]) == part.digest
+            assert digest_bytes(found[f"{folder}/{part.file}"]) == part.digest
         elif name == "release.json":
             for file in Release.model_validate_json(data).files:
                 assert digest_bytes(found[f"{folder}/{file.name}"]) == file.digest

@@ -58,7 +58,7 @@ def finish(
             seconds=seconds,
             tokens=tokens,
         )
-        workspace.store.write(f"{job.folder}/part-00000.parquet", b"rows")
+        workspace.store.write(f"{job.folder}/part-00000-0.parquet", b"rows")
         workspace.store.write_record(job.receipt_name, receipt)
 
 

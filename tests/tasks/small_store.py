@@ -11,6 +11,7 @@ from models.digests import digest
 from models.templates import read_slots
 from tasks.records import Bank, Counts, CurrentBank, InputFile, Manifest, Receipt, Scope, Selection, Shard, Source
 from tasks.released import Release
+from tasks.storage import Store
 from tasks.tables import BANK, DOCUMENTS, MATCHES, PAIRS, QUERIES, REJECTED, TEMPLATES, VERDICTS
 from tasks.work import Batch, Job, run
 from tasks.workspace import Workspace, open_workspace
@@ -49,6 +50,12 @@ WRITTEN = [
 def memory() -> str:
     """URL of an empty store."""
     return f"memory://{uuid.uuid4().hex}"
+
+
+def part_files(store: Store, folder: str) -> list[str]:
+    """Names of the files of a job's rows, in order."""
+    names = store.find(folder)
+    return [name for name in names if name.rpartition("/")[2].startswith("part-") and name.endswith(".parquet")]
 
 
 def read(workspace: Workspace, made: Release) -> pl.DataFrame:

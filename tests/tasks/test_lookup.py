@@ -73,7 +73,7 @@ def fill_bank(store: Store) -> None:
     """A bank of two templates."""
     first = {"template_id": TEMPLATE, "template": TEXT, "query_ids": ["query-0", "query-1"]}
     second = {"template_id": OTHER, "template": "who is <fi>person</fi>", "query_ids": ["query-9"]}
-    store.write_frame("bank/v1/templates/part-00000.parquet", table(BANK, [first, second]))
+    store.write_frame("bank/v1/templates/part-00000-0.parquet", table(BANK, [first, second]))
     bank = Bank(
         version="v1", templates=2, embedder="e@1", embedder_digest="x", dimensions=3, genericizer="g@1",
         complexity={1: 2}, reference_complexity={1: 2}, reference_sources=(), sources={"s": 2}, recall_at_10=1.0,

@@ -18,6 +18,7 @@ from tasks.settings import MatchSettings
 from tasks.tables import MATCHES
 from tasks.work import read_rejected, read_rows
 from tests.tasks.small_bank import SUBJECTS, ingested, mined, opened, scope_of, subject_rows
+from tests.tasks.small_store import part_files
 
 BEES = "Honey bees visit flowers and make honey out of nectar. A hive holds one queen and many workers. " * 6
 CASTLES = "A medieval castle had thick walls, four towers and a moat; its gate was guarded day and night. " * 6
@@ -134,11 +135,12 @@ def test_matching_is_done_once_and_the_same_each_time(tmp_path: Path) -> None:
     assert receipt.counts.rejected == {}
     assert receipt.rows == 3 * len(SUBJECTS)
     folder = workspace.match_job(shard).folder
-    before = workspace.store.read(f"{folder}/part-00000.parquet")
+    before = part_files(workspace.store, folder)
+    assert len(before) == 1
     for name in workspace.store.find(folder):
         workspace.store.delete(name)
     match.fn(scope, shard)
-    assert workspace.store.read(f"{folder}/part-00000.parquet") == before
+    assert part_files(workspace.store, folder) == before
 
 
 def test_where_nothing_matches_the_shard_is_finished_and_empty(tmp_path: Path) -> None:

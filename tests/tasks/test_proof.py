@@ -13,7 +13,7 @@ from models.templates import read_slots
 from tasks.records import Shard
 from tasks.release import publish
 from tasks.workspace import Workspace
-from tests.tasks.small_store import TEXTS, WRITTEN, Written, found, memory, read, rejected
+from tests.tasks.small_store import TEXTS, WRITTEN, Written, found, memory, part_files, read, rejected
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\r"), min_size=40, max_size=300).filter(
     lambda text: find_markup(text) is None
@@ -81,7 +81,7 @@ def assert_budget(frame: pl.DataFrame, documents: dict[str, str]) -> None:
 
 def broken(workspace: Workspace, shard: Shard, **changes: pl.Expr) -> None:
     job = workspace.instantiate_job(shard)
-    name = f"{job.folder}/part-00000.parquet"
+    (name,) = part_files(workspace.store, job.folder)
     workspace.store.write_frame(name, workspace.store.read_frame(name).with_columns(**changes))
 
 

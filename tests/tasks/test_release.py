@@ -4,7 +4,10 @@ import polars as pl
 import pytest
 
 from models.errors import UsageError
+from tasks.draft import Draft
+from tasks.publish import write_data
 from tasks.release import publish, read_release, release
+from tasks.released import Release, ReleaseFile
 from tasks.storage import Store
 from tasks.tables import RELEASE
 from tasks.workspace import Workspace
@@ -199,6 +202,21 @@ def test_the_same_pairs_make_the_same_bytes() -> None:
         workspace, shards = found(memory(), TEXTS, WRITTEN)
         digests.append([file.digest for file in publish(workspace, shards).files])
     assert digests[0] == digests[1]
+
+
+def test_two_that_publish_the_same_agree_on_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one found no release when it began; nothing of the first one's goes away."""
+    workspace, shards = found(memory(), TEXTS, WRITTEN)
+    made: list[Release] = []
+
+    def write_while_another_publishes(store: Store, folder: str, draft: Draft, rows: int) -> tuple[ReleaseFile, ...]:
+        monkeypatch.undo()
+        made.append(publish(workspace, shards, "v1"))
+        return write_data(store, folder, draft, rows)
+
+    monkeypatch.setattr("tasks.release.write_data", write_while_another_publishes)
+    assert publish(workspace, shards, "v1") == made[0] == read_release(workspace.store, "v1")
+    assert len(read(workspace, made[0])) == made[0].rows
 
 
 def test_the_task_publishes_what_publish_does() -> None:

@@ -86,7 +86,7 @@ def test_force_drops_parts_of_a_stage_that_failed() -> None:
     """They may be what made it fail."""
     workspace, (shard,) = recorded(1)
     folder = workspace.job("match", shard).folder
-    workspace.store.write(f"{folder}/part-00000.parquet", b"poison")
+    workspace.store.write(f"{folder}/part-00000-0.parquet", b"poison")
     fail(workspace, shard, "match", times=3)
     assert reset(workspace.scope, None, (shard.name,), force=True) == (shard.name,)
     assert workspace.store.find(folder) == []
@@ -100,7 +100,7 @@ def test_results_are_dropped_from_the_last_stage_to_the_first(monkeypatch: pytes
     monkeypatch.setattr(workspace.store, "delete", dropped.append)
     reset(workspace.scope, None, (shard.name,), force=True)
     folders = [workspace.job(stage, shard).folder for stage in reversed(SHARD_STAGES)]
-    assert dropped == [f"{folder}/{file}" for folder in folders for file in ("receipt.json", "part-00000.parquet")]
+    assert dropped == [f"{folder}/{file}" for folder in folders for file in ("receipt.json", "part-00000-0.parquet")]
 
 
 def test_unknown_shards_are_named() -> None:

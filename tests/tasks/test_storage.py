@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -40,6 +41,32 @@ def test_overwriting_shows_the_new_bytes(store: Store) -> None:
     store.write("x", b"old")
     store.write("x", b"newer")
     assert store.read("x") == b"newer"
+
+
+def test_the_first_creator_wins(store: Store) -> None:
+    """The second one is told, and what is there stays; nothing else is left."""
+    assert store.create("a/x", b"first")
+    assert not store.create("a/x", b"second")
+    assert store.read("a/x") == b"first"
+    assert store.find("") == ["a/x"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_creators_at_once_agree_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    """On a disk; where the file system knows no links, one after the other."""
+    if not links:
+        monkeypatch.setattr(os, "link", refuse_link)
+    store = Store(str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda n: (n, store.create("x", b"%d" % n)), range(64 if links else 1)))
+    assert not store.create("x", b"late")
+    (winner,) = (n for n, created in done if created)
+    assert store.read("x") == b"%d" % winner
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def refuse_link(source: str, target: str) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
 
 
 def test_fetched_object_is_a_file_on_this_machine(store: Store, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import ShardError
-from tasks.records import Counts, Receipt, Tokens
+from tasks.records import Counts, Part, Receipt, Tokens, part_file
 from tasks.storage import Store
 from tasks.tables import REJECTED
-from tasks.work import Batch, Job, publish, read_rejected, read_rows, record_failure, run, slices
+from tasks.work import Batch, Job, part_record, publish, read_rejected, read_rows, record_failure, run, slices
 
 ROWS = pl.DataFrame({"n": list(range(10))})
 
@@ -102,7 +102,8 @@ def test_a_shard_resumed_with_parts_of_another_size_loses_and_doubles_nothing(
 def test_a_part_without_its_record_is_made_again(store: Store) -> None:
     """The record is the last object of a part: without it the others do not count."""
     place = job(store)
-    store.write(f"{place.folder}/part-00000.parquet", b"half a file")
+    digest = run(job(Store("memory://another")), slices(ROWS, 10), even).parts[0].digest
+    store.write(f"{place.folder}/{part_file(0, digest)}", b"half a file")
     receipt = run(place, slices(ROWS, 10), even)
     assert receipt.rows == 5
     assert len(next(read_rows(store, place.folder, receipt))) == 5
@@ -135,7 +136,29 @@ def test_the_record_of_a_part_comes_last(tmp_path: object, monkeypatch: pytest.M
     write = store.write
     monkeypatch.setattr(store, "write", lambda name, data: (order.append(name.rpartition("/")[2]), write(name, data)))
     publish(job(store), 0, even(ROWS), 10, 0.1)
-    assert order == ["rejected-00000.parquet", "part-00000.parquet", "part-00000.json"]
+    part = store.read_record(part_record(job(store).folder, 0), Part)
+    assert order == [part.rejected_file, part.file, "part-00000.json"]
+    assert [name.split("-")[0] for name in order] == ["rejected", "part", "part"]
+
+
+def test_two_workers_on_one_shard_agree_on_the_receipt_that_was_first(store: Store) -> None:
+    """The second one's answers differ; what the first receipt names is what it said, part by part."""
+
+    def odd(rows: pl.DataFrame) -> Batch:
+        if len(seen) == 1:
+            seen.append(run(job(store), slices(ROWS, 4), even))
+        seen.append(rows)
+        kept = rows.filter(pl.col("n") % 2 == 1)
+        return Batch(kept, refuse(rows.filter(pl.col("n") % 2 == 0), "even"))
+
+    seen: list[object] = []
+    late = run(job(store), slices(ROWS, 4), odd)
+    assert late == seen[1] == job(store).receipt()
+    # The first part was there already when the second worker, the first one to finish, came to the shard.
+    assert late.counts == Counts(rows_in=10, rows_out=5, rejected={"odd": 3, "even": 2})
+    rows = pl.concat(read_rows(store, job(store).folder, late))["n"].to_list()
+    assert rows == [1, 3, 4, 6, 8]
+    assert len(read_rejected(store, job(store).folder, late)) == 5
 
 
 @given(
