@@ -2,11 +2,12 @@
 
     {"instruction": "...", "answer": "A short lead: <excerpt>first words<...>last words</excerpt> <excerpt>..."}
 
-The instruction is the template's fixed text with a value of up to 60 characters in each slot, never the slot's own
-description, and on request only words that follow each other in a clause of the document; it is one terminal, for
-the reason that `notation` gives. The answer is an optional lead of at most 60 characters and one to three different
-excerpts in the order of the document. How long a lead may be depends on the first excerpt, so that the share of excerpt
-characters always holds. Where answers are retrieved (`models.passages`), the model leaves `answer` empty.
+The instruction is the template's fixed text with a value of bounded length in each slot, never the slot's own
+description, and on request only words that follow each other in a clause of the document, as they stand or in lower
+case; it is one terminal, for the reason that `notation` gives. The answer is an optional lead of at most 60 characters
+and one to three different excerpts in the order of the document. How long a lead may be depends on the first excerpt,
+so that the share of excerpt characters always holds. Where answers are retrieved (`models.passages`), the model leaves
+`answer` empty.
 
 Excerpts are rules with a parameter, which llguidance expands only as far as decoding gets: bits 0-1 count the excerpts
 already written, bits 2-4 are the tier of the lead before the first one.
@@ -51,7 +52,9 @@ def instantiator_grammar(
     )
 
 
-_CLAUSE_END = re.compile(r"(?<=[.!?:;,]) ")
+_CLAUSE_END = re.compile(r"(?<=[.!?:;,])(?<!\b[A-Za-z]\.) ")
+"""The space behind a mark that ends a clause; not one behind an abbreviation such as "U.S."."""
+
 _NO_ANSWER = rule("answer", [EMPTY])
 """What stands where the answer would be, if it is retrieved afterwards."""
 
@@ -71,7 +74,9 @@ def _values(text: str, settings: InstantiatorSettings) -> Iterator[str]:
     value = phrase(1, settings.slot_characters)
     if settings.slot_values == "document":
         # A line break is no character of a phrase.
-        yield rule("WORDS", [words_of(_CLAUSE_END.sub("\n", collapse(text)))])
+        clauses = _CLAUSE_END.split(collapse(text))
+        lowered = (lower for clause in clauses if (lower := clause.lower()) != clause)
+        yield rule("WORDS", [words_of("\n".join([*clauses, *lowered]))])
         value = f"WORDS & {value}"
     yield rule("VALUE", [value])
 

@@ -175,10 +175,14 @@ def test_the_instantiators_language(reply, accepted):
         ("cake", False),
         ("bread  on", False),
         ("wood. Keep", False),
+        ("store the bread", True),
+        ("STORE", False),
+        ("U.S. wood", True),
+        ("cold. Wood", False),
     ],
 )
 def test_values_of_slots_can_be_bound_to_the_document(value, accepted):
-    document = "Store the bread  on a board of wood, not in the cold. Wood. Keep it dry, it is wood. Keep it."
+    document = "Store the bread  on a board of U.S. wood, not in the cold. Wood. Keep it dry, it is wood. Keep it."
     request = Instantiator(InstantiatorSettings(engine="tiny", slot_values="document")).request(
         "m1", "how to store <fi>kind of food</fi>?", document, (0, len(document))
     )
