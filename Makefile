@@ -26,8 +26,9 @@ demo: setup
 	$(BIN)/fineinstructions run --profile deployments/sample/demo.toml --store $(STORE) \
 		--queries deployments/sample/queries.jsonl --documents deployments/sample/documents.jsonl
 
+# Two files of tests at a time, the longest early.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-service: setup
 	$(BIN)/python -m pytest -m service tests/service
@@ -40,7 +41,7 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
-# `make up`, `make up UP="--store s3://bucket/store --documents s3://bucket/new/*.jsonl"`, `make up DATABASE=postgresql+asyncpg://...`
+# `make up`, `make up UP="--store s3://bucket/store --documents s3://bucket/documents/*.jsonl"`, `make up DATABASE=postgresql+asyncpg://...`
 up: setup
 	$(BIN)/fineinstructions up $(if $(DATABASE),--database $(DATABASE)) $(UP)
 
