@@ -1,7 +1,7 @@
 """The command `fineinstructions`: one verb per stage, and what an operator needs around them.
 
-Exit codes: 0 all went well, 1 some files or shards failed or are in quarantine, 2 bad usage or settings,
-130 interrupted.
+Exit codes: 0 all went well, 1 a command that works leaves files or shards that failed or are in quarantine,
+2 bad usage or settings, 130 interrupted.
 The commands are in `flows.cli_*`. Everything heavy is imported inside them, so that `--help` answers at once.
 """
 
@@ -53,17 +53,23 @@ def main() -> None:
     except FineInstructionsError as error:
         sys.stderr.write(f"fineinstructions: {error}\n")
         sys.exit(1)
-    except OSError as error:
-        sys.stderr.write(
-            f"fineinstructions: {error}; the store or a file cannot be used: check its space and rights, then give the "
-            "same command again, which continues where it stopped\n"
-        )
-        sys.exit(1)
     except SystemExit as end:
         # Typer keeps the interruption to itself and ends with this code.
         if end.code == INTERRUPTED:
             sys.stderr.write("\nfineinstructions: interrupted; the same command continues where it stopped\n")
         raise
+    except _store_errors() as error:
+        sys.stderr.write(
+            f"fineinstructions: {error}; the store or a file cannot be used: check its space and rights, then give the "
+            "same command again, which continues where it stopped\n"
+        )
+        sys.exit(1)
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    from tasks.storage import driver_errors
+
+    return driver_errors()
 
 
 if __name__ == "__main__":

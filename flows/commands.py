@@ -1,7 +1,8 @@
 """What the commands do: check, run a flow, show the result. One function per command of `flows.cli`.
 
-Checks that cost nothing come before anything is started, and raise `UsageError`. A command shows what it has and ends
-with exit code 1 when something failed on its way, or when shards of the corpus stand failed or in quarantine.
+Checks that cost nothing come before anything is started, and raise `UsageError`. A command that works shows what it has
+and ends with exit code 1 when something failed on its way, or when shards of the corpus stand failed or in quarantine;
+to one that only looks these are no failure.
 """
 
 import sys
@@ -24,7 +25,7 @@ from tasks import progress
 from tasks.calibrate import calibrate as pick_threshold
 from tasks.distill.plan import Distillation
 from tasks.distill.taught import export_labels
-from tasks.doctor import examine, preflight
+from tasks.doctor import examine, preflight, reach_prefect
 from tasks.forecast import forecast
 from tasks.lookup import look_up
 from tasks.outcomes import calibrate_on_outcomes
@@ -93,7 +94,7 @@ def plan(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], as_
 
 def preview(scope: Scope, documents: tuple[str, ...], number: int, as_json: bool) -> None:
     """A few documents through everything."""
-    preflight(scope, (), documents)
+    preflight(scope, (), documents, asks=True)
     trails.show_previews(preview_documents(scope, documents, number), as_json)
 
 
@@ -111,7 +112,7 @@ def show(scope: Scope, identifier: str, as_json: bool) -> None:
 
 def rerun(scope: Scope, shards: tuple[str, ...], stage: ShardStage | None, force: bool, as_json: bool) -> None:
     """Chosen shards again."""
-    preflight(scope, (), ())
+    preflight(scope, (), (), asks=True)
     with _bars() as bars:
         complete = settled(rerun_shards(scope, shards, (stage,) if stage else (), force, return_state=True))
     if complete and not bars.rows_done:
@@ -162,8 +163,10 @@ def _bars() -> Iterator[Bars]:
     """Bars while something runs.
 
     Raises:
+        UsageError: the Prefect server that is set does not answer.
         ShardError: instead of a `UsageError`, when what failed before left nothing to go on with.
     """
+    reach_prefect()
     start_server()
     with Bars() as bars, progress.listening(bars):
         try:

@@ -10,6 +10,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from models.errors import UsageError
 from tasks.plan import ShardStage
 from tasks.records import Receipt
 
@@ -48,9 +49,15 @@ def serve(host: str, port: int) -> None:
     """Serve the figures of all processes until interrupted.
 
     Raises:
-        ValueError: the environment names no folder.
+        UsageError: the environment names no folder.
     """
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    try:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise UsageError(
+            "PROMETHEUS_MULTIPROC_DIR names no folder: expected the one in which this machine's workers leave their "
+            "figures; `fineinstructions up` makes one and serves it"
+        ) from error
     _, thread = start_http_server(port, host, registry)
     thread.join()

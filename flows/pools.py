@@ -3,7 +3,8 @@
 At most `service.width` of them exist at a time. Each belongs to one attempt of its parent: a retried parent asks for
 new runs, of the shards that are still without a receipt only. They wait in the queue that their parent came from, so
 that a re-run overtakes a back-fill on the GPUs too. A batch that fails does not stop the others.
-Not covered: two parents that work on the same shards; they waste time and do no harm, since results are the same files.
+Not covered: two parents that work on the same shards; they waste time and do no harm: the first receipt of a shard
+counts.
 """
 
 import asyncio

@@ -57,7 +57,9 @@ def _notifies(automation: dict[str, Any]) -> bool:
 def _pool(client: SyncPrefectClient, name: str, description: str, limit: int | None) -> None:
     try:
         client.read_work_pool(name)
-        client.update_work_pool(name, WorkPoolUpdate(description=description, concurrency_limit=limit))
+        # None would take away the limit that an operator has set.
+        limited = {} if limit is None else {"concurrency_limit": limit}
+        client.update_work_pool(name, WorkPoolUpdate.model_validate({"description": description, **limited}))
     except ObjectNotFound:
         template = ProcessWorker.get_default_base_job_template()
         pool = WorkPoolCreate(

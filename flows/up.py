@@ -1,7 +1,8 @@
 """The service on one machine: server, pools, deployments, workers and metrics, up and down with one command each.
 
 Everything listens on 127.0.0.1. Server and workers are processes of their own that outlive the command; their records,
-logs, database and figures lie in one folder. `up` again starts only what is missing and deploys anew.
+logs, database and figures lie in one folder. `up` again starts only what is missing and deploys anew; it never deploys
+onto a server that it has not started.
 """
 
 import os
@@ -16,11 +17,12 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from flows.processes import Background, stop_all
+from flows.kept import Given, keep
+from flows.processes import HOST, Background, stop_all
 from flows.server_setup import prepare
+from models.digests import digest
 from models.errors import FineInstructionsError, UsageError
 
-HOST = "127.0.0.1"
 DEPLOYMENTS = Path(__file__).parents[1] / "deployments" / "prefect.yaml"
 READY = 120.0
 """Seconds that the server gets to answer; a new database takes most of them."""
@@ -83,19 +85,30 @@ class Service:
         }
 
 
-def up(service: Service) -> list[str]:
+def up(service: Service, given: Given) -> list[str]:
     """Start what does not run yet; returns the names of what was started.
 
+    Args:
+        service: What is wanted.
+        given: What is to be kept of it for the next time.
+
     Raises:
-        UsageError: the server does not come up, or the deployments cannot be made; the log says why.
+        UsageError: what runs has another port or database, something else has the port, or the deployments cannot be
+            made.
+        FineInstructionsError: the server does not come up; its log says why.
     """
     for name in ("metrics", "prefect"):
         (service.folder / name).mkdir(parents=True, exist_ok=True)
-    started = [process.name for process in _server(service) if process.start(service.folder)]
+    server, workers = _server(service), tuple(_workers(service))
+    for process in (server, *workers):
+        process.check(service.folder)
+    started = [server.name] if server.start(service.folder) else []
     _wait(service)
+    # Before anything is deployed, so that no kill leaves deployments that the next `up` knows nothing of.
+    keep(service.folder, given)
     with temporary_settings({PREFECT_API_URL: f"{service.url}/api"}):
         deploy(service.environment, service.planners, service.alerts)
-    return started + [process.name for process in _workers(service) if process.start(service.folder)]
+    return started + [process.name for process in workers if process.start(service.folder)]
 
 
 def deploy(environment: Mapping[str, str], planners: int, alerts: str) -> None:
@@ -107,10 +120,16 @@ def deploy(environment: Mapping[str, str], planners: int, alerts: str) -> None:
         alerts: Notification block as TYPE/NAME; empty means no alerts.
 
     Raises:
-        UsageError: the deployments cannot be made.
+        UsageError: Prefect is set to no server, it does not answer, or the deployments cannot be made.
     """
-    with get_client(sync_client=True) as client:
-        prepare(client, planners, alerts)
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise UsageError("no PREFECT_API_URL is set; expected that of a Prefect server, as http://127.0.0.1:4200/api")
+    try:
+        with get_client(sync_client=True) as client:
+            prepare(client, planners, alerts)
+    except httpx.HTTPError as error:
+        raise UsageError(f"{url} does not serve: {error}; start the server, or correct PREFECT_API_URL") from error
     done = subprocess.run(
         _prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(DEPLOYMENTS)),
         env={**os.environ, **environment},
@@ -126,16 +145,18 @@ def down(folder: Path) -> list[str]:
     return stop_all(folder)
 
 
-def _server(service: Service) -> Iterator[Background]:
+def _server(service: Service) -> Background:
     command = [sys.executable, "-m", "flows.server_process", "server", "start"]
     address = ["--host", HOST, "--port", str(service.port)]
     database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": service.database} if service.database else {}
-    yield Background("server", [*command, *address], {**service.environment, **database})
+    return Background(
+        "server", [*command, *address], {**service.environment, **database}, service.port, digest(service.database)
+    )
 
 
 def _workers(service: Service) -> Iterator[Background]:
     metrics = [sys.executable, "-m", "flows.cli", "metrics", "--port", str(service.metrics_port)]
-    yield Background("metrics", metrics, service.environment)
+    yield Background("metrics", metrics, service.environment, service.metrics_port)
     limit = str(service.planners)
     worker = _prefect("worker", "start", "--type", "process", "--pool", "cpu", "--name", "cpu", "--limit", limit)
     yield Background("worker-cpu", worker, service.environment)

@@ -23,6 +23,7 @@ from models.engines import close_engine, open_engine
 from models.errors import FineInstructionsError, UsageError
 from models.settings import EmbedderSettings, EngineSettings, Sampling
 from tasks.inputs import expand
+from tasks.moderation import open_moderator
 from tasks.records import Scope
 from tasks.settings import Profile, load_profile
 from tasks.storage import driver_errors, open_store
@@ -58,26 +59,33 @@ def examine(scope: Scope) -> Iterator[Check]:
     yield _python()
     yield from (_package((name,)) for name in PACKAGES)
     yield _check("store", "choose a folder or bucket that can be written", partial(_probe, scope.store))
-    yield _check("prefect", "start the server, or unset PREFECT_API_URL to run without one", _reach_prefect)
+    yield _check("prefect", "start the server, or unset PREFECT_API_URL to run without one", reach_prefect)
     profile = _check("profile", "mend the file or the --set option", partial(_describe_profile, scope))
     yield profile
     if profile.ok:
         yield from _learned(scope, load_profile(scope.profile, scope.overrides))
 
 
-def preflight(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...]) -> None:
+def preflight(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], asks: bool = False) -> None:
     """Refuse at once what would fail later: profile, packages, models, URLs, store, bank.
 
-    Documents without queries need a bank made with the profile's embedder; with queries the run builds its own. With
-    neither nothing is to be asked, and the engines are not looked at.
+    Documents without queries need a bank made with the profile's embedder; with queries the run builds its own.
+
+    Args:
+        scope: Store, corpus and profile.
+        queries: fsspec globs of query files.
+        documents: fsspec globs of document files.
+        asks: Engines are needed, also without any of these files; otherwise they are not looked at.
 
     Raises:
         UsageError: the first thing found that cannot work, and how to mend it.
     """
     workspace = open_workspace(scope)
     profile = workspace.profile
-    if queries or documents:
+    if asks or queries or documents:
         _check_engines(profile)
+    if queries:
+        open_moderator(profile.queries.moderation, profile.engines)
     for role in (*ROLES, "passages"):
         workspace.identity(role)
     _ = workspace.tokenizer
@@ -205,8 +213,12 @@ def _ask(settings: EngineSettings) -> str:
     return f"{engine.identity} said {completion.text.strip()!r}, {seconds:.1f} s with loading"
 
 
-def _reach_prefect() -> str:
-    """The configured API answers, or there is none and flows bring their own server."""
+def reach_prefect() -> str:
+    """The configured API answers, or there is none and flows bring their own server; says which.
+
+    Raises:
+        UsageError: when it does not answer, or flows have no server at all.
+    """
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 

@@ -60,6 +60,19 @@ def s3_endpoint() -> Iterator[str]:
     server.wait(10)
 
 
+def without_credentials(environment: pytest.MonkeyPatch) -> None:
+    """Leave S3 with nothing to identify itself by, and nobody to ask."""
+    import s3fs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        environment.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        environment.setenv(name, "/none")
+    environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    environment.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
 @pytest.fixture
 def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty place in a bucket of the local S3 server."""

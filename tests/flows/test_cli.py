@@ -9,10 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
+from botocore.exceptions import NoCredentialsError
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
-from flows import commands
+from flows import commands, commands_service
 from flows.cli import app
+from flows.kept import Given, keep, recall
+from flows.up import Service
+from tests.conftest import free_port
 from tests.flows.conftest import Library
 from tests.tasks import small_store
 from tests.tasks.small_corpus import fail, finish, recorded
@@ -20,6 +26,7 @@ from tests.tasks.small_corpus import fail, finish, recorded
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., tuple[int, str, str]]
 STORE = ("--store", "memory://nothing")
+KEYLESS = ("--profile", "server", "--set", "engines.server.api_key_env=NO_SUCH_KEY")
 
 
 def on(url: str) -> list[str]:
@@ -47,10 +54,10 @@ def test_help_answers_in_under_a_second() -> None:
 
 def test_help_names_every_command() -> None:
     """One line each."""
-    result = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"})
-    stages = ["run", "mine", "index", "ingest", "release", "rerun"]
-    names = [*stages, "plan", "preview", "status", "show", "calibrate", "doctor"]
-    assert [name for name in names if f" {name} " not in result.output] == []
+    lines = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).output.splitlines()
+    names = typer.main.get_command(app).commands
+    assert len(names) > 12
+    assert [name for name in names if not any(line.startswith(f"│ {name} ") for line in lines)] == []
 
 
 @pytest.mark.parametrize(
@@ -89,6 +96,8 @@ def test_bad_usage_ends_with_code_2(
         (["plan", *STORE, "--documents", "no-such-folder/*.jsonl"], "no file matches 'no-such-folder/*.jsonl'"),
         (["release", *STORE, "--set", "embedder.model=package:none"], "no model 'package:none'"),
         (["show", "whatever", *STORE], "whatever"),
+        (["rerun", *STORE, "--failed", *KEYLESS], "NO_SUCH_KEY, which is not set"),
+        (["preview", *STORE, *KEYLESS], "NO_SUCH_KEY, which is not set"),
     ],
 )
 def test_wrong_settings_are_one_line_and_code_2(command: Command, arguments: list[str], message: str) -> None:
@@ -112,18 +121,74 @@ def test_an_interrupted_command_says_how_to_go_on(command: Command, monkeypatch:
     assert "interrupted; the same command continues where it stopped" in errors
 
 
-def test_a_full_disk_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), NoCredentialsError()])
+def test_a_store_that_cannot_be_used_is_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """Not a traceback; and what to do."""
 
-    def fill(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def refuse(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(commands, "status", fill)
+    monkeypatch.setattr(commands, "status", refuse)
     code, _, errors = command("status", *STORE)
     assert code == 1
-    assert "No space left on device" in errors
+    assert str(error) in errors
     assert "the same command again" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_a_server_that_is_down_is_one_line(command: Command) -> None:
+    """Before anything is run, or deployed."""
+    workspace, _ = recorded(1)
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
+        for words in (("release", *on(workspace.scope.store)), ("deploy",)):
+            code, output, errors = command(*words)
+            assert (code, output, len(errors.splitlines())) == (2, "", 1)
+            assert "unset PREFECT_API_URL" in errors or "correct PREFECT_API_URL" in errors
+
+
+def test_deploy_wants_a_server_that_stays(command: Command) -> None:
+    """A temporary one would take the deployments with it."""
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        code, _, errors = command("deploy")
+    assert (code, "no PREFECT_API_URL is set" in errors) == (2, True)
+
+
+def test_metrics_want_the_folder_of_the_figures(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And say who makes it."""
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    code, _, errors = command("metrics")
+    assert code == 2
+    assert "PROMETHEUS_MULTIPROC_DIR names no folder" in errors
+    assert "fineinstructions up" in errors
+
+
+def test_up_given_less_is_as_the_last_time(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is given wins and is kept; what never was is the default."""
+    for name in ("STORE", "QUERIES", "DOCUMENTS", "PROFILE", "CRON", "DATABASE"):
+        monkeypatch.delenv(f"FINEINSTRUCTIONS_{name}", raising=False)
+    seen: list[tuple[Service, tuple[str, ...]]] = []
+
+    def start(service: Service, given: Given, recalled: tuple[str, ...]) -> None:
+        seen.append((service, recalled))
+        keep(tmp_path, given)
+
+    monkeypatch.setattr(commands_service, "start", start)
+    folder = ("--folder", str(tmp_path))
+    command("up", *folder, "--store", "s3://bucket/store", "--documents", "s3://bucket/*.jsonl", "--planners", "2")
+    command("up", *folder, "--planners", "3", "--alerts", "slack-webhook/ops")
+    command("up", *folder)
+    (first, nothing), (second, kept), (third, all_kept) = seen
+    assert (nothing, sorted(kept)) == ((), ["documents", "store"])
+    assert first.corpus == second.corpus == third.corpus
+    assert (first.corpus.documents, first.corpus.profile) == ("s3://bucket/*.jsonl", "tiny")
+    assert (first.planners, third.planners, third.alerts) == (2, 3, "slack-webhook/ops")
+    assert sorted(all_kept) == sorted(recall(tmp_path))
+    assert (tmp_path / "up.json").stat().st_mode & 0o077 == 0
+    (tmp_path / "up.json").write_text("[]")
+    code, _, errors = command("up", *folder)
+    assert (code, "delete the file" in errors) == (2, True)
 
 
 def test_status_shows_states_and_the_latest_failures(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from tasks.doctor import Check, examine, preflight
 from tasks.records import Bank, CurrentBank, Scope
 from tasks.storage import open_store
 from tasks.workspace import open_workspace
-from tests.conftest import free_port
+from tests.conftest import free_port, without_credentials
 
 
 class Yes(BaseHTTPRequestHandler):
@@ -127,15 +127,7 @@ def test_an_unknown_protocol_hides_no_model(scope: Scope) -> None:
 
 def test_a_bucket_without_credentials_hides_no_model(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
     """The driver's own errors are no `OSError`."""
-    import s3fs
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, "/none")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    s3fs.S3FileSystem.clear_instance_cache()
+    without_credentials(monkeypatch)
     found = checks(changed(scope, store=f"s3://bucket-{uuid.uuid4().hex}/store"))
     assert failed(found) == ["store", "bank"]
     assert "an object cannot be written: Unable to locate credentials" in found["store"].found
@@ -184,6 +176,7 @@ def test_preflight_leaves_nothing_behind(scope: Scope, tmp_path: Path) -> None:
         ("tokenizer=package:nothing", "nothing"),
         ("engines.server.api_key_env=NO_SUCH_KEY", "NO_SUCH_KEY, which is not set"),
         ("queries.evaluation_files=['/none/*.jsonl']", "no file matches '/none"),
+        ("queries.moderation.kind=endpoint", r"queries\.moderation\.url is empty"),
     ],
 )
 def test_preflight_refuses_settings_that_cannot_work(scope: Scope, tmp_path: Path, override: str, message: str) -> None:
@@ -224,4 +217,7 @@ def test_preflight_wants_a_bank_for_documents_alone(scope: Scope, tmp_path: Path
 
 def test_a_key_is_not_wanted_where_nothing_is_to_be_asked(scope: Scope) -> None:
     """To look at a store takes no engine."""
-    preflight(changed(scope, "engines.server.api_key_env=NO_SUCH_KEY"), (), ())
+    keyless = changed(scope, "engines.server.api_key_env=NO_SUCH_KEY")
+    preflight(keyless, (), ())
+    with pytest.raises(UsageError, match="NO_SUCH_KEY, which is not set"):
+        preflight(keyless, (), (), asks=True)
