@@ -2,7 +2,9 @@
 
 Every row ends in exactly one of three ways: a value; a refusal (the request could not be made, or the answer passed no
 gate); a failure (the engine gave no answer). As soon as more rows have failed than the budget allows, the part is given
-up: as transient when most of them may not fail again, otherwise for good. Nothing of a part given up is published.
+up: as transient when most of them may not fail again, otherwise for good. Nothing of a part given up is published. In a
+part of fewer than `LEAST_ROWS` a few bad rows are soon more than the budget and say nothing about the others: there,
+what would fail again ends the part only when every request failed.
 Not covered: a shard of many parts each of which stays just within its budget; its receipt counts the failures.
 """
 
@@ -93,7 +95,7 @@ def ask_rows(
 
     Raises:
         TransientError: when the engine is gone, or most failures beyond the budget may pass.
-        ShardError: when the failures beyond the budget would come again.
+        ShardError: when the failures beyond the budget would come again; in a small part, when all of it failed.
     """
     results = [Result[ValueT](request) if isinstance(request, Refusal) else None for request in requests]
     pending = [
@@ -135,5 +137,5 @@ class _ErrorBudget:
         )
         if 2 * passing > failed:
             raise TransientError(f"{message}; check that the engine can be reached, then run again")
-        if self._requests >= LEAST_ROWS:
+        if self._requests >= LEAST_ROWS or failed == self._requests:
             raise ShardError(f"{message}; the same would happen again, look at the profile's engine and prompt")

@@ -11,7 +11,7 @@ from tasks.records import Scope, Shard
 from tasks.workspace import open_workspace
 
 SAMPLE = 100
-"""Receipts that tell the seconds of a shard, the newest by name."""
+"""Receipts that tell the seconds of a shard: the last ones by name, whatever their age."""
 
 
 def cut(scope: Scope, stage: ShardStage, shards: tuple[Shard, ...]) -> tuple[tuple[Shard, ...], ...]:

@@ -8,7 +8,7 @@ Deterministic. Kept in memory: about 8 KB a kept text; a million of them need 8 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,23 +80,6 @@ class DuplicateIndex:
             return -place
         self._near.insert(len(self._ids), sketch, check_duplication=False)
         return None
-
-
-def find_duplicates(
-    ids: Sequence[str], texts: Sequence[str], similarity: float, keep: Iterable[tuple[str, str]] = ()
-) -> list[Duplicate | None]:
-    """What each text duplicates; None where it stays.
-
-    Args:
-        ids: Ids of the texts, to name what is kept.
-        texts: The texts, in the order of precedence.
-        similarity: Jaccard similarity from which a text is a near-duplicate.
-        keep: (id, text) of earlier texts that stay in any case.
-    """
-    index = DuplicateIndex(similarity)
-    for identifier, text in keep:
-        index.find([identifier], [text])
-    return index.find(ids, texts)
 
 
 def normalise(text: str) -> str:

@@ -173,7 +173,9 @@ def _ingest_shard(intake: Intake, index: int, items: list[Item]) -> tuple[Shard,
     receipt = run(job, [item_frame(items)], partial(ingest_rows, intake=intake))
     tokens = 0
     if intake.kind == "documents":
-        tokens = sum(rows["token_count"].sum() for rows in read_rows(job.store, job.folder, receipt, ["token_count"]))
+        tokens = sum(
+            int(rows["token_count"].sum()) for rows in read_rows(job.store, job.folder, receipt, ["token_count"])
+        )
     shard = Shard(kind=intake.kind, name=name, key=key, file=intake.file, rows=receipt.rows, tokens=tokens)
     return shard, receipt.counts
 
@@ -205,16 +207,6 @@ def ingest(scope: Scope, kind: Kind, file: InputFile) -> Manifest:
     manifest = Manifest(file=file, kind=kind, key=intake.key, shards=tuple(shards), counts=counts)
     store.write_record(intake.manifest_name, manifest)
     return manifest
-
-
-def current_manifests(workspace: Workspace, kind: Kind, urls: Iterable[str]) -> tuple[list[Manifest], list[InputFile]]:
-    """Manifests of the files that URLs mean now, and the files that have none yet; one listing of manifests.
-
-    Raises:
-        UsageError: when a URL matches nothing usable.
-    """
-    names, missing = _manifest_names(workspace, kind, urls)
-    return workspace.store.read_records(names, Manifest), missing
 
 
 def unread_files(scope: Scope, kind: Kind, urls: tuple[str, ...]) -> list[InputFile]:

@@ -24,6 +24,7 @@ from models.errors import UsageError
 from tasks.readers import COMPRESSIONS, FORMATS, format_of
 from tasks.records import InputFile, Source
 from tasks.settings import ReadSettings, SourceSettings
+from tasks.storage import driver_errors
 
 DIGEST_BYTES = 64 * 2**20
 """Local files below this size are identified by their content."""
@@ -79,8 +80,8 @@ def expand(url: str) -> tuple[AbstractFileSystem, dict[str, dict[str, Any]]]:
     fs.invalidate_cache()
     try:
         found = dict(_matches(fs, path))
-    except PermissionError as error:
-        raise UsageError(f"input {url!r} may not be listed: {error}; check the credentials") from error
+    except driver_errors() as error:
+        raise UsageError(f"input {url!r} cannot be listed: {error}; check the address and the credentials") from error
     if not found:
         raise UsageError(f"no file matches {url!r}{_nearest(fs, path)}")
     known = {path: info for path, info in found.items() if format_of(path)}

@@ -35,19 +35,12 @@ def with_documents(matches: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFra
     """Matches (`MATCHES`) with `text` and `token_count` of their documents, in the order in which they are asked.
 
     Args:
-        matches: The matches of a shard.
-        documents: At least `document_id`, `text` and `token_count` of the same shard.
-
-    Raises:
-        ShardError: when the document of a match is not there.
+        matches: Matches; those without a document are left out.
+        documents: At least `document_id`, `text` and `token_count`.
     """
-    joined = matches.join(
-        documents.select("document_id", "text", "token_count"), on="document_id", validate="m:1"
-    ).sort("document_row", "document_id", "chunk", "template_id")
-    if len(joined) != len(matches):
-        lost = matches.join(documents, on="document_id", how="anti")["document_id"][0]
-        raise ShardError(f"the matches name a document {lost!r} that was not ingested; delete the shard's match folder")
-    return joined
+    texts = documents.select("document_id", "text", "token_count")
+    joined = matches.join(texts, on="document_id", validate="m:1")
+    return joined.sort("document_row", "document_id", "chunk", "template_id")
 
 
 def choose_windows(matches: pl.DataFrame, tokenizer: Tokenizer, budget: int, chunks: int) -> list[Span]:
@@ -113,7 +106,11 @@ def instantiate_rows(
 
 
 def read_matches(workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    """The matches of a shard that has been matched, as `with_documents` gives them; no columns when there are none."""
+    """The matches of a shard that has been matched, as `with_documents` gives them; no columns when there are none.
+
+    Raises:
+        ShardError: when the document of a match is not there.
+    """
     store = workspace.store
     matched, ingested = workspace.match_job(shard), workspace.ingest_job("documents", shard.name, shard.key)
     frames = {
@@ -122,7 +119,14 @@ def read_matches(workspace: Workspace, shard: Shard) -> pl.DataFrame:
     }
     if not frames["match"]:
         return pl.DataFrame()
-    return with_documents(pl.concat(frames["match"]), pl.concat(frames["ingest"]))
+    matches, documents = pl.concat(frames["match"]), pl.concat(frames["ingest"])
+    lost = matches.join(documents, on="document_id", how="anti")
+    if not lost.is_empty():
+        raise ShardError(
+            f"the matches of shard {shard.name} name a document {lost['document_id'][0]!r} that it does not have; make "
+            f"them again: fineinstructions rerun --stage match --shard {shard.name} --force"
+        )
+    return with_documents(matches, documents)
 
 
 @task(task_run_name="instantiate-{shard.name}", cache_policy=NO_CACHE, **RETRY)

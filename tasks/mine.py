@@ -90,7 +90,9 @@ def mined_selections(scope: Scope) -> tuple[Selection, ...]:
     """
     mined = tuple(selection for selection, mined in _selections(scope) if mined)
     if not mined:
-        raise UsageError(f"no query of corpus {scope.corpus!r} has been mined; run `fineinstructions mine`")
+        raise UsageError(
+            f"no query of corpus {scope.corpus!r} has been mined with these settings; run `fineinstructions mine`"
+        )
     return mined
 
 

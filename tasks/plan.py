@@ -64,7 +64,9 @@ def find_shards(scope: Scope, names: tuple[str, ...]) -> tuple[Shard, ...]:
     wanted = set(names)
     shards = tuple(shard for shard in document_shards(scope) if shard.name in wanted)
     if missing := wanted - {shard.name for shard in shards}:
-        raise UsageError(f"corpus {scope.corpus!r} has no shard {', '.join(sorted(missing))}")
+        raise UsageError(
+            f"corpus {scope.corpus!r} has no shard {', '.join(sorted(missing))}; `fineinstructions status` lists them"
+        )
     return shards
 
 

@@ -16,7 +16,6 @@ from models.engines import open_engine
 from models.instantiator import Instantiator
 from models.judge import Judge
 from models.settings import Settings
-from models.tokens import Tokenizer
 from tasks.bank import open_bank
 from tasks.ingest import Intake, ingest_rows, item_frame
 from tasks.inputs import list_files
@@ -195,7 +194,7 @@ def _instantiate(workspace: Workspace, matches: pl.DataFrame) -> tuple[Batch, di
     if matches.is_empty():
         return Batch(PAIRS.to_frame(), REJECTED.to_frame()), {}
     profile, settings = workspace.profile, workspace.profile.instantiator
-    tokenizer = Tokenizer(profile.tokenizer)
+    tokenizer = workspace.open_tokenizer()
     windows = choose_windows(matches, tokenizer, settings.document_tokens, profile.embedder.chunks)
     engine = RecordingEngine(open_engine(profile.engines[settings.engine]))
     batch = instantiate_rows(matches, windows, Instantiator(settings), engine, settings)

@@ -7,8 +7,9 @@ Not covered: input files and queries, whose failed reading or mining every run t
 import logging
 
 from models.errors import UsageError
-from tasks.plan import SHARD_STAGES, Board, ShardStage, read_shards, survey
+from tasks.plan import SHARD_STAGES, Board, ShardStage, document_shards, find_shards, survey
 from tasks.records import Scope, Shard
+from tasks.storage import driver_errors
 from tasks.work import Job, record_failure
 from tasks.workspace import Workspace, open_workspace
 
@@ -22,7 +23,7 @@ def note_failure(scope: Scope, stage: ShardStage, shard: Shard, error: BaseExcep
     """
     try:
         record_failure(open_workspace(scope).job(stage, shard), error)
-    except OSError as untold:
+    except driver_errors() as untold:
         logger.warning("%s of %s: the failed attempt is not counted, for the store says: %s", stage, shard.name, untold)
 
 
@@ -41,16 +42,12 @@ def reset(scope: Scope, stage: ShardStage | None, names: tuple[str, ...], force:
     Raises:
         UsageError: when a name is not a shard of the corpus, or `force` is given without names.
     """
-    workspace, named = open_workspace(scope).pinned(), frozenset(names)
-    shards = read_shards(workspace, "documents")
-    board = survey(workspace, shards)
-    if unknown := named - {shard.name for shard in shards}:
-        raise UsageError(
-            f"corpus {scope.corpus!r} has no shard {', '.join(sorted(unknown))}; `fineinstructions status` lists them"
-        )
-    if force and not named:
+    if force and not names:
         raise UsageError("--force drops finished results, so it needs the shards by name (--shard NAME)")
-    chosen = tuple(shard for shard in shards if shard.name in named) if named else board.stuck
+    workspace = open_workspace(scope).pinned()
+    shards = find_shards(scope, names) if names else document_shards(scope)
+    board = survey(workspace, shards)
+    chosen = shards if names else board.stuck
     return tuple(shard.name for shard in chosen if _clear(workspace, board, stage, shard, force))
 
 

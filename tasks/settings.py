@@ -25,8 +25,12 @@ from models.settings import (
 )
 from models.training.contrast import ContrastSettings
 from models.training.settings import TrainSettings
+from tasks.storage import driver_errors
 
 BUILT_IN = ("tiny", "paper", "server", "teacher")
+
+UNREADABLE: tuple[type[Exception], ...] = (ValueError,)
+"""What a file that is no TOML and a URL that is none raise; stores have errors of their own."""
 
 
 class SourceSettings(Settings):
@@ -170,7 +174,7 @@ def load_profile(name: str, overrides: tuple[str, ...] = ()) -> Profile:
     """Read and check a profile.
 
     Args:
-        name: `tiny`, `paper`, `server`, or the path or URL of a TOML file.
+        name: `tiny`, `paper`, `server`, `teacher`, or the path or URL of a TOML file.
         overrides: Single settings, as `match.threshold=0.4`; values are TOML, or else plain text.
 
     Raises:
@@ -195,7 +199,7 @@ def _read(name: str, seen: tuple[str, ...]) -> dict[str, Any]:
             with fsspec.open(name, "rt", encoding="utf-8") as file:
                 text = file.read()
         values = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except UNREADABLE + driver_errors() as error:
         known = ", ".join(BUILT_IN)
         raise UsageError(f"profile {name!r} cannot be read: {error}; expected one of {known} or a TOML file") from error
     base = values.pop("base", None)
@@ -229,11 +233,14 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def _explain(detail: ErrorDetails) -> str:
-    where = ".".join(str(step) for step in detail["loc"] if step not in ("vllm", "server"))
+    steps = [str(step) for step in detail["loc"]]
+    if steps[:1] == ["engines"]:
+        # After the engine's name comes the kind that it was taken for, which is no key.
+        del steps[2:3]
+    where = ".".join(steps)
     if detail["type"] != "extra_forbidden":
         return f"{where}: {detail['msg']}, found {detail['input']!r}"
-    key = str(detail["loc"][-1])
-    near = difflib.get_close_matches(key, _known_keys(), n=1)
+    near = difflib.get_close_matches(steps[-1], _known_keys(), n=1)
     return f"unknown key {where!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 

@@ -95,6 +95,15 @@ def test_a_small_part_survives_bad_rows_but_not_an_engine_that_is_away() -> None
         ask(["unavailable"] * 4)
 
 
+def test_a_small_part_of_which_nothing_is_left_is_given_up() -> None:
+    """Otherwise a shard whose every request is refused would be done for good; one failure is within the budget."""
+    with pytest.raises(ShardError, match="15 of 15 requests failed"):
+        ask(["invalid_grammar"] * 15)
+    with pytest.raises(ShardError, match="2 of 2 requests failed"):
+        ask(["refuse", "invalid_grammar", "invalid_grammar"])
+    assert [result.failed for result in ask(["invalid_grammar"]).results] == [True]
+
+
 def test_nothing_to_ask_asks_nothing() -> None:
     """Both halves have their schemas."""
     asked = ask([])

@@ -11,6 +11,7 @@ from models.errors import UsageError
 from tasks import inputs
 from tasks.inputs import list_files, source_settings, stem
 from tasks.settings import ReadSettings, SourceSettings
+from tests.conftest import without_credentials
 
 
 @pytest.fixture
@@ -107,3 +108,11 @@ def test_the_first_matching_source_counts(folder: Path) -> None:
     assert (found["b"].name, found["b"].licence) == ("bee", "CC0-1.0")
     assert (found["a"].name, found["a"].licence) == ("a", "MIT")
     assert source_settings(ReadSettings(), "/x/y.csv") == SourceSettings()
+
+
+@pytest.mark.parametrize("path", ["a.jsonl", "*.jsonl", ""])
+def test_a_bucket_without_credentials_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's own errors are no `OSError`."""
+    without_credentials(monkeypatch)
+    with pytest.raises(UsageError, match="cannot be listed: Unable to locate credentials; check the address"):
+        names(f"s3://bucket-{uuid.uuid4().hex}/{path}")

@@ -15,7 +15,7 @@ from models.instantiator import Instantiator
 from models.tokens import Tokenizer
 from tasks import instantiate as module
 from tasks.ingest import ingest, unread_files
-from tasks.instantiate import choose_windows, instantiate, with_documents
+from tasks.instantiate import choose_windows, instantiate
 from tasks.judge import judge
 from tasks.records import Receipt, Scope, Shard
 from tasks.tables import MATCHES, PAIRS, REJECTED, VERDICTS
@@ -145,12 +145,12 @@ def test_a_short_document_is_shown_whole_and_a_long_one_within_the_budget() -> N
     assert all(sum(tokenizer.count([LONG[start:end]])) <= 100 for start, end in windows[2:])
 
 
-def test_a_match_without_its_document_is_a_bad_shard() -> None:
-    """Rather than a row lost."""
-    match = dict.fromkeys(MATCHES.names()) | {"document_id": "gone"}
-    documents = pl.DataFrame({"document_id": ["here"], "text": ["x"], "token_count": [1]})
-    with pytest.raises(ShardError, match="'gone'"):
-        with_documents(pl.DataFrame([match], schema=MATCHES), documents)
+def test_a_match_without_its_document_is_a_bad_shard(tmp_path: Path) -> None:
+    """Rather than a row lost; the message says which, and the command that mends it."""
+    scope, workspace, shard = documents_in(f"memory://{uuid.uuid4().hex}", tmp_path)
+    match_by_hand(workspace, shard, [("short", 0, TEMPLATE), ("gone", 0, TEMPLATE)])
+    with pytest.raises(ShardError, match=f"'gone'.* rerun --stage match --shard {shard.name} --force"):
+        instantiate.fn(scope, shard)
 
 
 def test_a_shard_without_matches_is_finished_without_an_engine(tmp_path: Path) -> None:

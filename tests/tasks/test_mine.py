@@ -78,7 +78,7 @@ def test_the_corpus_is_mined_selection_by_selection(tmp_path: Path, monkeypatch:
     select.fn(scope, query_shards(scope))
     todo = open_selections(scope)
     assert len(todo) == 2
-    with pytest.raises(UsageError, match="has been mined"):
+    with pytest.raises(UsageError, match="has been mined with these settings"):
         mined_selections(scope)
     receipt = mine.fn(scope, todo[0])
     assert (open_selections(scope), mined_selections(scope)) == (todo[1:], todo[:1])

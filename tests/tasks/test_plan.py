@@ -101,7 +101,7 @@ def test_shards_come_in_the_order_of_files_and_rows() -> None:
 def test_an_unknown_shard_is_named() -> None:
     """All of them, and the corpus."""
     workspace, _ = recorded(1)
-    with pytest.raises(UsageError, match="corpus 'main' has no shard never, no-more"):
+    with pytest.raises(UsageError, match="corpus 'main' has no shard never, no-more; `fineinstructions status` lists"):
         find_shards(workspace.scope, ("library-0", "no-more", "never"))
 
 

@@ -27,6 +27,22 @@ def test_noted_failures_say_what_happened() -> None:
     assert failure.message == "no bank in the river"
 
 
+def test_a_store_without_credentials_takes_no_note_and_harms_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its driver has errors of its own."""
+    from botocore.exceptions import NoCredentialsError
+
+    workspace, (shard,) = recorded(1)
+
+    def refuse(*_: object) -> None:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(workspace.store, "write", refuse)
+    note_failure(workspace.scope, "match", shard, ShardError("no bank in the river"))
+    assert f"match of {shard.name}: the failed attempt is not counted" in caplog.text
+
+
 def test_without_names_all_that_failed_are_pending_again() -> None:
     """Those in quarantine too; what is done or pending is not touched."""
     workspace, shards = recorded(4)

@@ -1,11 +1,13 @@
 """Profiles are checked before anything starts, and say what is wrong."""
 
+import uuid
 from pathlib import Path
 
 import pytest
 
 from models.errors import UsageError
 from tasks.settings import BUILT_IN, load_profile
+from tests.conftest import without_credentials
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -55,7 +57,7 @@ def test_overrides_reach_single_settings() -> None:
         ("match.threshold=7", "match.threshold: .*less than or equal to 1"),
         ("threshold", "expected KEY=VALUE"),
         ("judge.engine=none", "judge.engine is 'none', but .engines. has only smollm2"),
-        ("engines.smollm2.max_model_length=9", "unknown key .*did you mean 'max_model_len'"),
+        ("engines.smollm2.max_model_length=9", "unknown key 'engines.smollm2.max_model_length'; .*'max_model_len'"),
     ],
 )
 def test_wrong_settings_are_named(override: str, message: str) -> None:
@@ -64,10 +66,23 @@ def test_wrong_settings_are_named(override: str, message: str) -> None:
         load_profile("tiny", (override,))
 
 
+def test_an_engine_named_like_its_kind_keeps_its_name() -> None:
+    """In the message, as it is written in the profile."""
+    with pytest.raises(UsageError, match=r"unknown key 'engines\.server\.urll'; did you mean 'url'"):
+        load_profile("server", ("engines.server.urll=http://x",))
+
+
 def test_an_unknown_profile_names_the_known_ones() -> None:
     """A typo in the profile's name."""
     with pytest.raises(UsageError, match=r"'tinny' cannot be read.*tiny, paper, server"):
         load_profile("tinny")
+
+
+def test_a_profile_in_a_bucket_without_credentials_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's own errors are no `OSError`."""
+    without_credentials(monkeypatch)
+    with pytest.raises(UsageError, match="cannot be read: Unable to locate credentials"):
+        load_profile(f"s3://bucket-{uuid.uuid4().hex}/mine.toml")
 
 
 def test_a_profile_that_extends_itself_is_refused(tmp_path: Path) -> None:
