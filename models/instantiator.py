@@ -131,9 +131,13 @@ class Instantiator:
         for value, description in zip(values, descriptions, strict=True):
             if value.casefold() == description.strip().casefold():
                 return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
-            if not {value[-1], value.casefold().split()[-1]}.isdisjoint(self._settings.slot_endings):
+            if self._breaks_off(value):
                 return _malformed("unfinished_slot", f"{description!r} is filled with {value!r}")
         return _repeated(values, descriptions) or tuple(values)
+
+    def _breaks_off(self, value: str) -> bool:
+        last, endings = value.casefold().split()[-1], self._settings.slot_endings
+        return last in endings or (not last[-1].isalnum() and last[-1] in endings)
 
     def _check(self, answer: Expansion) -> Refusal | None:
         """The gates on an expanded answer."""
