@@ -43,7 +43,7 @@ def resolve(model: str, revision: str = "", adapter: str = "") -> Path:
 
 
 def identify(model: str, revision: str = "", adapter: str = "") -> str:
-    """`name@revision` of the model, followed by `+name@digest` of an adapter, without loading or downloading them.
+    """`name@revision` of the model, followed by `+name@digest` of an adapter, loading neither and no weights.
 
     Raises:
         UsageError: as `resolve`, but for an adapter that does not fit.

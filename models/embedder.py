@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+NUMBERED_BEHIND_PADDING = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"})
+"""Types of models that count positions from behind the padding token's id on, so that they see fewer than they have."""
+
+
 @dataclass(frozen=True)
 class Window:
     """Tokens `start:end` of a text, seen at once; the embeddings of `keep_start:keep_end` are taken from here."""
@@ -182,7 +186,7 @@ class Embedder:
 
     def _check_windows(self) -> None:
         settings, model = self.settings, self.settings.model
-        limit = getattr(self._transformer.config, "max_position_embeddings", None)
+        limit = _longest(self._transformer.config)
         if limit is not None and settings.window_tokens > limit:
             raise UsageError(
                 f"embedder.window_tokens is {settings.window_tokens}, but {model} sees at most {limit} tokens at once; "
@@ -193,6 +197,13 @@ class Embedder:
                 f"embedder.overlap_tokens is {settings.overlap_tokens}, but a window of {settings.window_tokens} holds "
                 f"only {self._window} tokens of text; set it to less than {self._window}"
             )
+
+
+def _longest(config: Any) -> int | None:
+    """Most tokens that a model with this configuration sees at once, special ones included; None for any number."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    reserved: int = config.pad_token_id + 1 if config.model_type in NUMBERED_BEHIND_PADDING else 0
+    return None if positions is None else positions - reserved
 
 
 def _load_transformer(settings: EmbedderSettings) -> Any:

@@ -14,6 +14,9 @@ from models.settings import Sampling
 
 FinishReason = Literal["stop", "length", "error"]
 
+FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+"""What vLLM and servers call the ends of a completion that did not fail."""
+
 
 @dataclass(frozen=True)
 class Message:

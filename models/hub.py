@@ -1,9 +1,11 @@
 """Models and adapters on the Hugging Face Hub, downloaded once into its own cache.
 
 A revision is resolved to a commit once per process, so that a moved branch or tag is seen, but cannot move within a
-run. Every failure is a `UsageError` that says what to do.
+run. The commit is remembered in the cache, which answers where the hub does not. Every failure is a `UsageError` that
+says what to do.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -16,6 +18,8 @@ UNUSED = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*
 
 HUB_SECONDS = 10
 """How long the hub may take to name a commit before the cache is asked instead."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def download(name: str, revision: str, marker: str = "config.json") -> Path:
@@ -43,7 +47,7 @@ def download_file(name: str, revision: str, file: str) -> Path:
 
 
 def identify(name: str, revision: str, marker: str = "config.json") -> str:
-    """`name@commit`; nothing is downloaded.
+    """`name@commit`; of the files only the small marker is downloaded.
 
     Raises:
         UsageError: as `download`.
@@ -54,17 +58,12 @@ def identify(name: str, revision: str, marker: str = "config.json") -> str:
 
 @lru_cache
 def _commit(name: str, revision: str, marker: str) -> str:
-    from huggingface_hub import HfApi, errors, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
-    if len(revision) == 40:
+    if _COMMIT.fullmatch(revision):
         return revision
-    try:
-        return str(HfApi().model_info(name, revision=revision or None, timeout=HUB_SECONDS).sha)
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        raise
-    except (_http_error(), OSError):
-        cached = hf_hub_download(name, marker, revision=revision or None, local_files_only=True)
-        return Path(cached).parent.name
+    # Unlike a look at the repository's page, a download tells the cache which commit the revision is.
+    return Path(hf_hub_download(name, marker, revision=revision or None, etag_timeout=HUB_SECONDS)).parent.name
 
 
 @contextmanager
@@ -79,13 +78,16 @@ def _explained(name: str, revision: str) -> Iterator[None]:
         raise UsageError(f"{wanted} is gated; accept its terms on the hub and set HF_TOKEN") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise UsageError(
-            f"expected a local folder, package:NAME or a hub model, found {name!r}, which is none; "
-            "check its spelling, or set HF_TOKEN if it is private"
+            "expected a local folder, a name on the hub, package:NAME for a model or bundled:NAME for an adapter, "
+            f"found {name!r}, which is none; check its spelling, or set HF_TOKEN if it is private"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise UsageError(f"{name} has no revision {revision!r}; choose a commit or tag of the hub's list") from error
     except errors.RemoteEntryNotFoundError as error:
-        raise UsageError(f"{wanted} has no tokenizer.json; choose a checkpoint with a fast tokenizer") from error
+        missing = str(error.response.url).rpartition("/")[2]
+        raise UsageError(
+            f"{wanted} has no {missing}; choose a checkpoint of transformers with a fast tokenizer, or a peft adapter"
+        ) from error
     except (_http_error(), OSError) as error:
         raise UsageError(
             f"{wanted} is not in the hub's cache and the hub cannot be reached; download it where there is a network "

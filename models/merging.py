@@ -1,10 +1,11 @@
 """LoRA adapters: merged into their base model once, since decoding with them apart is several times slower on a CPU.
 
 The merged checkpoint has the base's tokenizer, chat template and other files, and safetensors in the base's data type.
-It is made by `models.cache.build_once`: whole or not at all. An adapter that was made for another base is refused, also
+It is made by `models.cache.build_once`: whole or not at all. An adapter for a base of another shape is refused, also
 where only some of its layers do not fit; weights that are not safetensors are never read.
 
-Not covered: adapters with an own vocabulary, and those of other methods than LoRA.
+Not covered: an adapter that was made for another base of the same shape, one with an own vocabulary, and those of other
+methods than LoRA.
 """
 
 import json

@@ -43,7 +43,7 @@ class Passages:
 def find_passage(instruction: str, document: str, window: Span, settings: PassageSettings) -> Offer | Refusal:
     """The passage of `document[window[0]:window[1]]` nearest to the instruction.
 
-    Refused as `no_passage`, and worth asking for another instruction, when it is too far or there is none at all.
+    Refused as `no_passage` when it is too far, which is worth asking for another instruction, or there is none at all.
     """
     passages = _passages(document, window, settings)
     if not passages.offers:

@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.engine import Completion, FinishReason, Request, failure
+from models.engine import FINISHED, Completion, Request, failure
 from models.settings import ServerSettings
 from models.tokens import encodable
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 QUOTED_CHARACTERS = 500
 """How much of a server's refusal is kept."""
-
-FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 class Busy(Exception):

@@ -6,12 +6,15 @@ so that turning them re-runs nothing.
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 ADAPTER = (
     "LoRA adapter, merged into the model once: `bundled:NAME` for one of this project's, a local folder, or "
     "`owner/name@revision` on the hub; empty means none."
 )
+
+Words = Annotated[tuple[str, ...], AfterValidator(lambda words: tuple(word.casefold() for word in words))]
+"""Words and marks that stand for all their forms in upper and lower case."""
 
 
 class Settings(BaseModel):
@@ -69,7 +72,6 @@ class ServerSettings(Settings):
     revision: str = Field("", description="Recorded in the data; a server does not tell its own.")
     tokenizer: str = Field("", description="Checkpoint whose tokenizer counts tokens; empty means `model`.")
     api_key_env: str = Field("", description="Name of the environment variable that holds the key.")
-    max_model_len: int = Field(8192, ge=64)
     max_in_flight: int = Field(256, ge=1)
     timeout_seconds: float = Field(300, gt=0)
     attempts: int = Field(6, ge=1, description="Tries per request for transient failures.")
@@ -125,7 +127,7 @@ class PassageSettings(Settings):
 
     embedder: EmbedderSettings = Field(description="Of questions and answers, not of documents and descriptions.")
     sentences: int = Field(3, ge=1, le=5, description="Most sentences of a passage.")
-    dangling: tuple[str, ...] = Field(
+    dangling: Words = Field(
         (), description="Words that no passage begins with, in any case: they mean what was said before."
     )
     min_relevance: float = Field(
@@ -147,7 +149,7 @@ class InstantiatorSettings(AskSettings):
         description="`document`: a slot takes only words that follow each other in a clause of the document, as "
         "they stand or in lower case; for small models.",
     )
-    slot_endings: tuple[str, ...] = Field(
+    slot_endings: Words = Field(
         (),
         description="What no slot's value ends with: function words of the language, in any case, and marks.",
     )

@@ -27,15 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from models.checkpoints import identify, resolve
-from models.engine import Completion, FinishReason, Message, Request, failure
+from models.engine import FINISHED, Completion, Message, Request, failure
 from models.errors import TransientError, UsageError
 from models.grammar_check import check_grammar
 from models.settings import VLLMSettings
 from models.tokens import Tokenizer, encodable
 
 logger = logging.getLogger(__name__)
-
-FINISHED: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 class VLLMEngine:

@@ -37,7 +37,7 @@ def find_adapter(adapter: str) -> Path:
 
 
 def identify_adapter(adapter: str) -> str:
-    """`name@digest` of the adapter, or `name@commit` of one on the hub, which is not downloaded.
+    """`name@digest` of the adapter, or `name@commit` of one on the hub, of which only the configuration is downloaded.
 
     Raises:
         UsageError: as `find_adapter`.

@@ -3,10 +3,11 @@
     {"template": "...", "compatible_document_description": "..."}
 
 The template is the query in which one or more stretches of 1 to 8 words are replaced by `<fi>3 to 60 characters</fi>`
-and at least one word is kept; the description has 8 to 40 words, as the prompt asks. The number of alternatives grows
-with words x 8.
+and at least one word is kept; the description has 8 to 40 words, a little more room than the prompts ask for. The
+number of alternatives grows with words x 8.
 
-Not covered: whether a slot gives away what it replaces; `models.templates.check_template` looks at that.
+Not covered: whether a slot gives away what it replaces; `models.templates.check_template` looks at that. Models that
+were tuned to other forms, as the paper's own, have longer slots and descriptions: they decode freely.
 """
 
 import re

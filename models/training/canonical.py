@@ -63,7 +63,7 @@ def canonical_pairs(
     if isinstance(chosen, Refusal):
         yield chosen
         return
-    written = " ".join(_written(offer) for offer in chosen)
+    written = " ".join(offer.written for offer in chosen)
     lead = _lead(answered, chosen[0])
     for start in ([f"{lead} "] if lead else []) + [""]:
         yield json.dumps({INSTRUCTION_KEYS[layout]: filled, "answer": start + written}, ensure_ascii=False)
@@ -127,10 +127,6 @@ def _lead(answer: Expansion, first: Offer) -> str:
     continued = quoted.document_start == first.span[0] or _LEAD_END.search(lead)
     follows = first.span[0] <= quoted.document_end <= first.span[1]
     return lead if len(lead) <= LEADS[-1] and continued and follows else ""
-
-
-def _written(offer: Offer) -> str:
-    return f"<excerpt>{offer.start}{'' if offer.end is None else f'<...>{offer.end}'}</excerpt>"
 
 
 def _refuse(reason: CanonicalReason, detail: str) -> Refusal:

@@ -174,15 +174,15 @@ class ContrastTrainer:
         import torch
         from torch.nn.functional import normalize
 
-        quiet = {"show_progress_bar": False, "convert_to_tensor": True}
-        described = self.model.encode([pair.description for pair in pairs], **quiet)
-        documents = list(dict.fromkeys(pair.document for pair in pairs))
-        tokens = self.model.encode(documents, output_value="token_embeddings", **quiet)
+        texts = list(dict.fromkeys(text for pair in pairs for text in (pair.document, pair.description)))
+        tokens = self.model.encode(
+            texts, output_value="token_embeddings", show_progress_bar=False, convert_to_tensor=True
+        )
         vectors = {
-            document: normalize(self.pooling(states[None], torch.ones(1, len(states), device=states.device))[0], dim=-1)
-            for document, states in zip(documents, tokens, strict=True)
+            text: normalize(self.pooling(states[None], torch.ones(1, len(states), device=states.device))[0], dim=-1)
+            for text, states in zip(texts, tokens, strict=True)
         }
-        return [int((vectors[pair.document] @ vector).argmax()) for pair, vector in zip(pairs, described, strict=True)]
+        return [int((vectors[pair.document] @ vectors[pair.description][0]).argmax()) for pair in pairs]
 
     def _round(self, rows: Sequence[tuple[LabelledPair, int]], epochs: int) -> list[float]:
         """Train on the pairs, each with the number of its document's embedding; the mean loss of every epoch."""

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 from models.engine import Completion, Message, Request
 from models.genericizer import Generic, Genericizer
@@ -20,10 +19,6 @@ from models.refusals import Refusal
 from models.sentences import Span
 from models.settings import GenericizerSettings, InstantiatorSettings, JudgeSettings
 from models.training.canonical import canonical_judgement, canonical_pairs, canonical_template
-
-ExampleReason = Literal["not_in_grammar"]
-"""What may be wrong beside the reasons of the production readers and of `models.training.canonical`."""
-
 
 GENERICIZER_WEIGHTS = (0.3, 1.5)
 PAIR_WEIGHTS = (2.0, 10.0)
@@ -71,7 +66,7 @@ def genericizer_example(id: str, query: str, label: Generic, settings: Genericiz
 
 def pair_example(id: str, label: PairLabel, settings: InstantiatorSettings) -> Example | Refusal:
     """An example of a document, shown whole, and a template that it fits or does not fit."""
-    # Whoever only fills slots at work learns answers too: what answers a question says which question fits.
+    # Whoever only fills slots at work learns answers too: without them it learnt to fill slots no better.
     instantiator = _instantiator(settings.model_copy(update={"answers": "written"}))
     window = (0, len(label.document))
     request = instantiator.request(id, label.template, label.document, window)

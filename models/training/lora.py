@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.adapters import find_adapter
+from models.adapters import WEIGHTS, find_adapter
 from models.checkpoints import resolve
 from models.errors import UsageError
 from models.training.examples import Example
@@ -25,7 +25,6 @@ from models.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = "adapter_model.safetensors"
 LOG_STEPS = 5
 
 

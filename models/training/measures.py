@@ -57,6 +57,8 @@ class Margin:
 def choose_bias(log_odds: Sequence[float], is_null: Sequence[bool]) -> float:
     """The bias on `null` that tells documents apart best, by balanced accuracy; to be chosen on training labels.
 
+    Where no bias is better than chance, the one with which nothing is called null.
+
     Args:
         log_odds: Of `null` against a pair, per request.
         is_null: Whether the label is null; both kinds must occur.
@@ -65,11 +67,11 @@ def choose_bias(log_odds: Sequence[float], is_null: Sequence[bool]) -> float:
     from sklearn.metrics import roc_curve
 
     false, true, thresholds = roc_curve(is_null, log_odds, drop_intermediate=False)
-    best = int(np.argmax(true - false))
-    ordered = np.sort(np.asarray(log_odds, dtype=float))
-    below = ordered[ordered < thresholds[best]]
+    best = float(thresholds[np.argmax(true - false)])
+    if np.isinf(best):
+        return -max(log_odds)
     # Halfway to the next value, so that the margin does not hang on the last bits of one of them.
-    return -float((thresholds[best] + below[-1]) / 2 if len(below) and np.isfinite(thresholds[best]) else ordered[0])
+    return -(best + max(odds for odds in log_odds if odds < best)) / 2
 
 
 def null_margin(log_odds: Sequence[float], is_null: Sequence[bool], bias: float) -> Margin:
@@ -81,9 +83,11 @@ def null_margin(log_odds: Sequence[float], is_null: Sequence[bool], bias: float)
 
 
 def agreement(scores: Sequence[int], wanted: Sequence[int]) -> tuple[float, float]:
-    """Quadratic weighted kappa, and accuracy of the gate at `GATE`."""
+    """Quadratic weighted kappa, and accuracy of the gate at `GATE`; not numbers when there are no scores."""
     from sklearn.metrics import cohen_kappa_score
 
+    if not scores:
+        return float("nan"), float("nan")
     kappa = float(cohen_kappa_score(wanted, scores, labels=[1, 2, 3, 4, 5], weights="quadratic"))
     same = [(score >= GATE) == (label >= GATE) for score, label in zip(scores, wanted, strict=True)]
     return kappa, sum(same) / len(same)

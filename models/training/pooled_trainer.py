@@ -70,13 +70,14 @@ class PooledLoss(nn.Module):
         right = normalize(self.pooling(states, descriptions["attention_mask"], torch.zeros_like(chunk)), dim=-1)
         loss: Tensor = self._labelled.compute_loss_from_embeddings([left, right], compatible.float())
         if self.ranking_weight and compatible.any():
-            loss = loss + self.ranking_weight * self._ranking(left @ right.T, of_pair, compatible.bool())
+            _, described = torch.unique(descriptions["input_ids"], dim=0, return_inverse=True)
+            fitting = _fitting(of_pair, described, compatible.bool())
+            loss = loss + self.ranking_weight * self._ranking(left @ right.T, fitting, compatible.bool())
         return {"loss": loss}
 
-    def _ranking(self, cosines: Tensor, of_pair: Tensor, compatible: Tensor) -> Tensor:
+    def _ranking(self, cosines: Tensor, fitting: Tensor, compatible: Tensor) -> Tensor:
         """Cross-entropy of each compatible description among those of the batch that are not known to fit as well."""
-        others = (of_pair[:, None] == of_pair[None, :]) & compatible[None, :]
-        others &= ~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
+        others = fitting & ~torch.eye(len(cosines), dtype=torch.bool, device=cosines.device)
         logits = (cosines / self.temperature).masked_fill(others, float("-inf"))
         targets = torch.arange(len(cosines), device=cosines.device)
         return cross_entropy(logits[compatible], targets[compatible])
@@ -84,6 +85,19 @@ class PooledLoss(nn.Module):
     def _states(self, ids: Tensor, mask: Tensor) -> Tensor:
         states: Tensor = self.model[0]({"input_ids": ids, "attention_mask": mask})["token_embeddings"]
         return states
+
+
+def _fitting(document: Tensor, description: Tensor, compatible: Tensor) -> Tensor:
+    """Whether a pair of the batch says that the row's document and the column's description fit, `[B, B]`.
+
+    Args:
+        document: `[B]`, numbers of the pairs' documents.
+        description: `[B]`, numbers of their descriptions.
+        compatible: `[B]`, whether they fit.
+    """
+    known = compatible.new_zeros(len(document), len(description))
+    known[document[compatible], description[compatible]] = True
+    return known[document][:, description]
 
 
 class PooledTrainer(Trainer):

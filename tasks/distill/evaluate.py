@@ -1,7 +1,8 @@
 """What the tuned causal models are worth: production's requests, answered by an engine, held against labels.
 
-Base and tuned model run the same way, with the same prompts and constraints. An answer that passes no gate counts as
-wrong, never as missing. Not covered: the embedder.
+Base and tuned model run the same way, with the same prompts and constraints, and are asked again as often as at work.
+A reply that passes no gate counts as wrong, never as missing; but a judge's has no score that could be right or wrong,
+and only lowers the share of valid ones. Not covered: the embedder.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,9 +37,10 @@ class GenericizerFigures:
 
 @dataclass(frozen=True)
 class InstantiatorFigures:
-    """Of `labels` pairs: share of structurally valid replies (`null` is one); the rest of the compatible ones.
+    """Of `labels` pairs: share of valid replies, and of those that give up (`ABSTAINED`), which are valid as well.
 
-    `excerpt_f1`: mean, 0 for null and invalid replies; `excerpt_f1_answered`: mean of those that are pairs.
+    Of the compatible ones, `excerpt_f1`: mean, 0 for those given up and invalid replies; `excerpt_f1_answered`: mean of
+    those that are pairs.
     """
 
     labels: int
@@ -50,7 +52,10 @@ class InstantiatorFigures:
 
 @dataclass(frozen=True)
 class JudgeFigures:
-    """Of `labels` judgements: share of valid ones, and of these quadratic weighted kappa and accuracy of the gate."""
+    """Of `labels` judgements: share of valid ones, and of these quadratic weighted kappa and accuracy of the gate.
+
+    The latter two are not numbers when none is valid.
+    """
 
     labels: int
     valid: float
@@ -64,7 +69,7 @@ def answers(
     read: Callable[[int, Completion], ValueT | Refusal],
     re_asks: int = 0,
 ) -> list[ValueT | Refusal]:
-    """What became of each request, in order; a malformed reply is asked for again as often as at work.
+    """What became of each request, in order; a malformed reply is asked for again up to `re_asks` times.
 
     Raises:
         TransientError: the engine is gone.
@@ -85,7 +90,7 @@ def genericizer_figures(
     genericizer = Genericizer(settings)
     queries = labels["query"].to_list()
     requests = [genericizer.request(id, query) for id, query in labels.select("query_id", "query").iter_rows()]
-    found = answers(engine, requests, lambda place, reply: genericizer.read(queries[place], reply))
+    found = answers(engine, requests, lambda place, reply: genericizer.read(queries[place], reply), settings.re_asks)
     valid = [(place, generic) for place, generic in enumerate(found) if isinstance(generic, Generic)]
     slots = [
         f1(slot_words(generic.template, queries[place]), slot_words(labels["template"][place], queries[place]))
@@ -137,7 +142,8 @@ def judge_figures(labels: pl.DataFrame, settings: JudgeSettings, engine: Engine)
     """Of `JUDGE_LABELS`."""
     judge = Judge(settings)
     rows = labels.select("judgement_id", "instruction", "answer").rows()
-    found = answers(engine, [judge.request(*row) for row in rows], lambda _, reply: judge.read(reply))
+    requests = [judge.request(*row) for row in rows]
+    found = answers(engine, requests, lambda _, reply: judge.read(reply), settings.re_asks)
     valid = [
         (judgement.score, score)
         for judgement, score in zip(found, labels["score"], strict=True)

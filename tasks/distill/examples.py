@@ -23,6 +23,7 @@ from models.refusals import Refusal
 from models.settings import GenericizerSettings, InstantiatorSettings, JudgeSettings
 from models.training.examples import Example, PairLabel, genericizer_example, judge_example, pair_example
 from models.training.split import held_out
+from tasks.distill.labels import REPEATED
 from tasks.refused import refused_frame
 from tasks.refused import split as refused_split
 
@@ -68,10 +69,14 @@ def teach_genericizer(labels: pl.DataFrame, settings: GenericizerSettings) -> Ta
 
 
 def teach_instantiator(labels: pl.DataFrame, settings: InstantiatorSettings) -> Taught:
-    """Examples of `PAIR_LABELS`, also of those that fill a slot in words which decoding would forbid."""
+    """Examples of `PAIR_LABELS`, each pair once; also of those that fill a slot in words that decoding would forbid."""
     settings = settings.model_copy(update={"slot_values": "free"})
+    known: set[str] = set()
 
     def example(row: dict[str, Any]) -> Example | Refusal:
+        if row["pair_id"] in known:
+            return REPEATED
+        known.add(row["pair_id"])
         label = PairLabel(row["template"], row["document"], row["instruction"], row["answer"])
         if label.answer and (refusal := _own_words(label.answer, label.document, settings.min_excerpt_share)):
             return refusal

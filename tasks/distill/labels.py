@@ -7,10 +7,10 @@
     documents     document_id, document: whole ones, of which those of pairs are passages; for measurements only
 
 Other fields are ignored; an answer quotes its document with excerpt markup. A file that cannot be used, or a row that
-lacks a field, is a `UsageError` that names it: labels are few and somebody made them. A label whose excerpts cannot be
-found is returned as rejected.
+lacks a field, is a `UsageError` that names it: labels are few and somebody made them. A judged answer whose excerpts
+cannot be found, or whose pair an earlier row has, is returned as rejected.
 
-Not covered: whether a label passes production's gates (`tasks.distill.examples`).
+Not covered: whether a label passes production's gates, and pairs that are labelled twice (`tasks.distill.examples`).
 """
 
 from collections.abc import Iterator
@@ -25,11 +25,15 @@ from tasks.label_files import read_label_file, require
 from tasks.refused import refused_frame
 from tasks.tables import GENERICIZER_LABELS, JUDGE_LABELS, PAIR_LABELS
 
+REPEATED = Refusal("repeated", "an earlier row has the same document and template")
+"""Why the second label of a pair does not count."""
+
 _SCORED = {"answer": pl.String(), "score": pl.Int64(), "feedback": pl.String()}
 _PAIRS = pl.Schema({name: kind for name, kind in PAIR_LABELS.items() if name != "pair_id"})
 _WHOLE = pl.Schema({"document_id": pl.String(), "document": pl.String()})
 _JUDGED = pl.Schema({name: kind for name, kind in JUDGE_LABELS.items() if name != "judgement_id"})
 _JUDGEMENTS = pl.Schema({**_PAIRS, **_SCORED, "flawed": pl.List(pl.Struct(_SCORED))})
+_SCORED_NOTHING = pl.element().struct.field("score").is_not_null() & pl.element().struct.field("answer").is_null()
 
 
 def read_genericizer_labels(url: str) -> pl.DataFrame:
@@ -69,7 +73,10 @@ def read_judge_labels(url: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises:
         UsageError: the file cannot be read, or a row lacks a field.
     """
-    pairs = _pairs(url, _JUDGEMENTS).filter("compatible")
+    labels = _pairs(url, _JUDGEMENTS)
+    lacking = pl.col("compatible") & pl.col("flawed").list.eval(_SCORED_NOTHING).list.any()
+    require(url, labels.with_columns(pl.lit(None).alias("flawed.answer")), ["flawed.answer"], where=lacking)
+    pairs = labels.with_columns(first=pl.col("pair_id").is_first_distinct()).filter("compatible")
     kept: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
     for pair in pairs.iter_rows(named=True):
@@ -96,7 +103,7 @@ def _judged(pair: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if scored["score"] is None:
             continue
         id = digest(pair["pair_id"], scored["answer"])
-        expanded = expand(scored["answer"], document, (0, len(document)))
+        expanded = expand(scored["answer"], document, (0, len(document))) if pair["first"] else REPEATED
         if isinstance(expanded, Refusal):
             yield {"id": id, "reason": expanded.reason, "detail": expanded.detail}
         else:
@@ -111,8 +118,8 @@ def _judged(pair: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _pairs(url: str, schema: pl.Schema) -> pl.DataFrame:
-    """The rows with a column `pair_id`, each pair once."""
+    """The rows with a column `pair_id`."""
     labels = read_label_file(url, schema, ["document_id", "document", "template", "compatible"])
     require(url, labels, ["instruction", "answer"], where=pl.col("compatible"))
     ids = [digest(*row) for row in labels.select("document_id", "document", "template").iter_rows()]
-    return labels.with_columns(pair_id=pl.Series(ids, dtype=pl.String)).unique("pair_id", maintain_order=True)
+    return labels.with_columns(pair_id=pl.Series(ids, dtype=pl.String))

@@ -4,6 +4,7 @@ Rejected labels are written beside the adapter as `rejected-<helper>.parquet`. N
 `tasks.distill.matching_labels`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -58,7 +59,8 @@ def read_lesson(plan: Distillation, helper: Helper) -> Lesson:
     """The labels of one helper, checked, split and chosen.
 
     Raises:
-        UsageError: when a file of labels is missing or cannot be used, or no label passes the gates.
+        UsageError: when a file of labels is missing or cannot be used, no label passes the gates, or the instantiator's
+            are of one kind.
     """
     settings = plan.settings.distill
     learned: dict[str, Taught] = {}
@@ -75,7 +77,18 @@ def read_lesson(plan: Distillation, helper: Helper) -> Lesson:
     if not any(taught.examples for taught in learned.values()):
         rejected = sum(len(taught.rejected) for taught in learned.values())
         raise UsageError(f"labels of {plan.silver!r}: none for the {helper} passes the gates ({rejected} rejected)")
+    if helper == "instantiator":
+        _expect_both_kinds(plan, [kind for taught in decided.values() for kind in taught.labels["compatible"]])
     return Lesson(helper, learned, held, decided)
+
+
+def _expect_both_kinds(plan: Distillation, compatible: Sequence[bool]) -> None:
+    """Before anything is trained whose margin could not be chosen."""
+    if len(set(compatible)) < 2:
+        raise UsageError(
+            f"labels of {plan.silver!r}: expected compatible and incompatible pairs to choose the margin for null by, "
+            f"found {len(compatible)} of one kind; add labels of the other"
+        )
 
 
 def _taught(plan: Distillation, helper: Helper) -> dict[str, Taught]:

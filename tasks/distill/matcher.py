@@ -5,6 +5,7 @@ begins anew.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,26 @@ def read_sides(plan: Distillation) -> Sides:
     """Labelled pairs to learn from, and those held out.
 
     Raises:
-        UsageError: when a file of labels is missing or cannot be used.
+        UsageError: when a file of labels is missing or cannot be used, or has only one kind among those held out.
     """
     urls = matching_files(plan)
     if not urls:
         raise UsageError(f"labels {plan.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them")
-    labels, rejected = read_matching_labels(urls)
-    learned, held = split(labels, plan.settings.distill.held_out, plan.settings.distill.seed)
+    profile = plan.settings
+    labels, rejected = read_matching_labels(urls, profile.instantiator.min_excerpt_share)
+    learned, held = split(labels, profile.distill.held_out, profile.distill.seed)
+    for file, url in enumerate(urls):
+        _expect_both_kinds(url, [label for label in held if label.file == file])
     return Sides(learned, held, rejected, read_whole_documents(plan.file("documents")))
+
+
+def _expect_both_kinds(url: str, held: Sequence[MatchingLabel]) -> None:
+    """Before anything is trained that could not be measured."""
+    if len({label.pair.compatible for label in held}) < 2:
+        raise UsageError(
+            f"labels {url!r}: expected compatible and incompatible pairs among those held out, found {len(held)} of "
+            "one kind; add labels of further documents, or hold out a larger share (distill.held_out)"
+        )
 
 
 @task(task_run_name="train-embedder", cache_policy=NO_CACHE)
@@ -72,7 +85,7 @@ def measure_embedder(plan: Distillation, sides: Sides, adapter: Path | None) -> 
     """Figures of the base embedder (`adapter` None) or of the tuned one, on held-out labels.
 
     Raises:
-        UsageError: the model cannot be had, or a file of held-out labels has only one kind.
+        UsageError: the model cannot be had.
     """
     file = plan.folder("embedder") / f"figures-{'tuned' if adapter else 'base'}.json"
     if not file.is_file():

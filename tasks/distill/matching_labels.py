@@ -8,14 +8,14 @@ small a share of it, keeps a row out, with its reason.
 A file that cannot be read, or lacks a field, raises `UsageError`. Not covered: whether the labels are right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from models.excerpts import expand
 from models.refusals import Refusal
-from models.settings import InstantiatorSettings
 from models.templates import Template, TemplateError
 from models.training.contrast import LabelledPair
 from models.training.split import held_out
@@ -49,8 +49,14 @@ class MatchingLabel:
     file: int
 
 
-def read_matching_labels(urls: Sequence[str]) -> tuple[list[MatchingLabel], pl.DataFrame]:
+def read_matching_labels(
+    urls: Sequence[str], min_excerpt_share: float = 0.80
+) -> tuple[list[MatchingLabel], pl.DataFrame]:
     """All rows of jsonl files of schema `LABELS`: those that pass the gates, and `REJECTED` rows, named file and row.
+
+    Args:
+        urls: The files.
+        min_excerpt_share: That of the instantiator (paper 3.3).
 
     Raises:
         UsageError: when a file cannot be read, or a row lacks a field.
@@ -60,7 +66,7 @@ def read_matching_labels(urls: Sequence[str]) -> tuple[list[MatchingLabel], pl.D
     rejected: list[dict[str, str]] = []
     for file, url in enumerate(urls):
         for number, row in enumerate(read_label_file(url, LABELS, needed).iter_rows(named=True), start=1):
-            at = _check(row["template"], row["compatible_document_description"], row["document"], row["answer"])
+            at = _check(row, min_excerpt_share)
             if isinstance(at, Refusal):
                 rejected.append({"id": f"{stem(url)}:{number}", "reason": at.reason, "detail": at.detail})
                 continue
@@ -78,23 +84,22 @@ def split(labels: Iterable[MatchingLabel], share: float, seed: int) -> tuple[lis
     return parts
 
 
-def _check(template: str, description: str, document: str, answer: str | None) -> int | Refusal | None:
+def _check(row: Mapping[str, Any], min_excerpt_share: float) -> int | Refusal | None:
     """Where the answer lies in the document, None without one, or the first gate that the row fails."""
     try:
-        Template.parse(template)
+        Template.parse(row["template"])
     except TemplateError as error:
         return Refusal(error.reason, error.detail)
-    if not description.strip():
+    if not row["compatible_document_description"].strip():
         return Refusal("no_description", "the description is empty")
-    return None if answer is None else _answer_at(document, answer)
+    return None if row["answer"] is None else _answer_at(row["document"], row["answer"], min_excerpt_share)
 
 
-def _answer_at(document: str, answer: str) -> int | Refusal:
+def _answer_at(document: str, answer: str, least: float) -> int | Refusal:
     """The middle of the document's characters that the answer quotes."""
     expansion = expand(answer, document, (0, len(document)))
     if isinstance(expansion, Refusal):
         return expansion
-    least = InstantiatorSettings.model_fields["min_excerpt_share"].default
     if expansion.share < least:
         return Refusal("excerpt_share_low", f"expected {least:.2f} or more, found {expansion.share:.2f}")
     return (

@@ -18,10 +18,12 @@ from jinja2 import Environment, StrictUndefined, Template
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from models.settings import Settings
 from tasks.distill.lessons import Lesson
 from tasks.distill.matcher import Sides, matching_files
 from tasks.distill.plan import Distillation
 from tasks.inputs import stem
+from tasks.settings import load_profile
 
 Nested = Mapping[str, Any]
 
@@ -43,7 +45,8 @@ class Trained:
 def write_helpers_card(plan: Distillation, lessons: Sequence[Lesson], trained: Trained) -> Path:
     """The card of the causal helpers' adapter."""
     biases = [found["null_bias"] for found in trained.tuned.values() if "null_bias" in found]
-    entry = f'[engines.{plan.settings.genericizer.engine}]\nadapter = "{trained.adapter.resolve()}"'
+    name = getattr(plan.settings, plan.helpers[0]).engine
+    entry = _entry(f"engines.{name}", plan.settings.engines[name], plan.engine, trained.adapter)
     if biases:
         entry += f"\n\n[instantiator]\nnull_bias = {biases[0]:.2f}"
     counts = [
@@ -62,7 +65,8 @@ def write_helpers_card(plan: Distillation, lessons: Sequence[Lesson], trained: T
 @task(task_run_name="write-card", cache_policy=NO_CACHE)
 def write_embedder_card(plan: Distillation, sides: Sides, trained: Trained) -> Path:
     """The card of the embedder's adapter."""
-    entry = f'[embedder]\nadapter = "{trained.adapter.resolve()}"'
+    usual = load_profile(plan.profile, plan.overrides).embedder
+    entry = _entry("embedder", usual, plan.settings.embedder, trained.adapter)
     counts = [
         {
             "labels": f"embedder: {stem(url)}.jsonl",
@@ -74,6 +78,14 @@ def write_embedder_card(plan: Distillation, sides: Sides, trained: Trained) -> P
     ]
     context = {"roles": ("matching",), "counts": counts, "entry": entry}
     return _write(plan, trained, plan.settings.embedder.model, context)
+
+
+def _entry(table: str, usual: Settings, tuned: Settings, adapter: Path) -> str:
+    """The entry of a profile for the adapter, with its base where that is not the profile's `usual` one."""
+    names = [name for name in ("model", "revision") if getattr(tuned, name) != getattr(usual, name)]
+    values = {**{name: getattr(tuned, name) for name in names}, "adapter": str(adapter.resolve())}
+    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items())
+    return "\n".join([f"[{table}]", *lines])
 
 
 def _write(plan: Distillation, trained: Trained, base: str, context: dict[str, Any]) -> Path:

@@ -60,7 +60,7 @@ class Distillation(Settings):
         """The profile, with untuned models.
 
         Raises:
-            UsageError: when it cannot be read, or the helpers have no engine of their own kind to be tuned.
+            UsageError: when it cannot be read.
         """
         profile = load_profile(self.profile, self.overrides)
         untuned = _untuned(self.base if self.target == "embedder" else "")

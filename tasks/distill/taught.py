@@ -16,11 +16,13 @@ from typing import Any
 
 import polars as pl
 
+from tasks.bank import templates_folder
 from tasks.instantiate import choose_windows, read_matches
 from tasks.mine import mined_selections
 from tasks.plan import document_shards, receipts, survey
 from tasks.records import Receipt, Scope, Shard
 from tasks.storage import Store
+from tasks.tables import VERDICTS
 from tasks.work import read_rejected, read_rows
 from tasks.workspace import Workspace, open_workspace
 
@@ -58,15 +60,23 @@ def _templates(workspace: Workspace, scope: Scope) -> Iterator[dict[str, Any]]:
 
 
 def _pairs(workspace: Workspace, scope: Scope) -> Iterator[dict[str, Any]]:
-    described = {row["template"]: row["compatible_document_description"] for row in _templates(workspace, scope)}
+    described = _descriptions(workspace)
     board = survey(workspace, document_shards(scope))
     instantiated, judged = (receipts(workspace, board, stage) for stage in ("instantiate", "judge"))
     for shard in board.shards:
-        if shard.name in instantiated:
+        if shard.name in instantiated and instantiated[shard.name].parts:
             verdicts = _verdicts(workspace, shard, judged.get(shard.name))
             decided = _decided(workspace, shard, instantiated[shard.name]).join(verdicts, on="pair_id", how="left")
             for row in decided.iter_rows(named=True):
                 yield _label(row, described[row["template"]])
+
+
+def _descriptions(workspace: Workspace) -> dict[str, str]:
+    """The descriptions of the bank's templates, by template: those that documents were matched to."""
+    store, version = workspace.store, workspace.bank.version
+    receipt = store.read_record(f"bank/{version}/receipt.json", Receipt)
+    columns = ["template", "compatible_document_description"]
+    return dict(row for frame in read_rows(store, templates_folder(version), receipt, columns) for row in frame.rows())
 
 
 def _decided(workspace: Workspace, shard: Shard, receipt: Receipt) -> pl.DataFrame:
@@ -84,10 +94,10 @@ def _decided(workspace: Workspace, shard: Shard, receipt: Receipt) -> pl.DataFra
 
 
 def _verdicts(workspace: Workspace, shard: Shard, receipt: Receipt | None) -> pl.DataFrame:
-    empty = pl.DataFrame(schema={"pair_id": pl.String, "judge_score": pl.Int64, "judge_feedback": pl.String})
-    if receipt is None:
-        return empty
-    return pl.concat(read_rows(workspace.store, workspace.judge_job(shard).folder, receipt, empty.columns))
+    columns = ["pair_id", "judge_score", "judge_feedback"]
+    folder = workspace.judge_job(shard).folder
+    frames = list(read_rows(workspace.store, folder, receipt, columns)) if receipt else []
+    return pl.concat([VERDICTS.to_frame().select(columns), *frames])
 
 
 def _label(row: dict[str, Any], description: str) -> dict[str, Any]:

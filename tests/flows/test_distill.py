@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from flows.distill import distill
+from models.adapters import find_adapter
 from models.embedder import open_embedder
 from models.errors import UsageError
 from tasks.distill.lessons import read_lesson
+from tasks.distill.matcher import read_sides
 from tasks.distill.plan import Distillation
+from tests.models.training.small_model import small_model
 
 SUBJECTS = {
     "a": ("bees", "Bees gather nectar. They make honey of it in the hive."),
@@ -76,6 +79,49 @@ def test_missing_labels_are_named_before_anything_is_trained(silver: Path, tmp_p
     plan = Distillation(target="genericizer", silver=str(silver), out=str(tmp_path / "out"))
     with pytest.raises(UsageError, match=r"expected genericizer\.jsonl among them, found instantiator\.jsonl"):
         read_lesson(plan, "genericizer")
+
+
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_a_helper_is_trained_on_another_base_and_described(silver: Path, tmp_path: Path) -> None:
+    """So few labels leave nothing to measure by; the card names the helper's own engine, and the base for it."""
+    rows = [
+        {"document_id": name, "instruction": f"why {name}?", "answer": "Because.", "score": 1, "feedback": "No reason."}
+        for name in SUBJECTS
+    ]
+    (silver / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    quick = ("distill.held_out=1e-9", "distill.train.lowest_layer=0", "distill.train.rank=2")
+    engine = ("judge.engine=own", "engines.own.kind=vllm", "engines.own.model=owner/model", "engines.own.revision=v1")
+    plan = Distillation(
+        target="judge",
+        silver=str(silver),
+        out=str(tmp_path / "out"),
+        overrides=(*quick, *engine),
+        base=small_model(tmp_path / "base"),
+    )
+    (trained,) = distill(plan)
+    assert trained.base == trained.tuned == {}
+    entry = f'[engines.own]\nmodel = "{plan.base}"\nrevision = ""\nadapter = "{trained.adapter}"'
+    card = (trained.adapter / "README.md").read_text()
+    assert entry in card
+    assert "| judge: judged.jsonl | 5 | 0 | none |" in card
+    assert find_adapter(str(trained.adapter)) == trained.adapter
+    assert distill(plan) == [trained]
+
+
+def test_labels_that_could_not_be_measured_are_refused_before_training(silver: Path, tmp_path: Path) -> None:
+    """A file with nothing held out, and pairs that all fit."""
+    rows = [json.loads(line) for line in (silver / "instantiator.jsonl").read_text().splitlines()]
+    learned = "".join(json.dumps(row) + "\n" for row in rows if row["document_id"] not in ("h", "y"))
+    (silver / "retrieved.jsonl").write_text(learned)
+    plan = Distillation(silver=str(silver), out=str(tmp_path / "out"))
+    with pytest.raises(UsageError, match=r"retrieved\.jsonl.*held out, found 0 of one kind"):
+        read_sides(plan)
+    fitting = "".join(json.dumps(row) + "\n" for row in rows if row["compatible"])
+    for name in ("instantiator", "retrieved"):
+        (silver / f"{name}.jsonl").write_text(fitting)
+    with pytest.raises(UsageError, match="to choose the margin for null by, found 6 of one kind"):
+        read_lesson(plan, "instantiator")
 
 
 def test_the_judge_also_learns_from_judged_pairs_of_a_small_model(silver: Path, tmp_path: Path) -> None:

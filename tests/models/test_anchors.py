@@ -29,8 +29,7 @@ SENTENCES = st.lists(
 def test_every_offer_expands_to_the_sentences_it_names(document, start):
     window = (min(start, len(document)), len(document))
     for offer in offers(document, window):
-        written = f"<excerpt>{offer.start}{'' if offer.end is None else f'<...>{offer.end}'}</excerpt>"
-        expansion = expand(written, document, window)
+        expansion = expand(offer.written, document, window)
         assert isinstance(expansion, Expansion)
         assert len(expansion.text) == offer.characters
         assert find_markup(expansion.text) is None

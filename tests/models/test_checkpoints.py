@@ -4,7 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -130,7 +133,7 @@ def test_folder_without_a_tokenizer_is_refused(folder: Path) -> None:
 
 
 def test_name_that_is_none_says_which_forms_there_are() -> None:
-    with pytest.raises(UsageError, match="package:NAME or a hub model, found 'a b'"):
+    with pytest.raises(UsageError, match="package:NAME for a model or bundled:NAME for an adapter, found 'a b'"):
         resolve("a b")
 
 
@@ -152,6 +155,61 @@ def test_hub_out_of_reach_says_what_to_do_and_a_commit_needs_no_hub(tmp_path: Pa
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
     assert said[0].startswith("owner/model is not in the hub's cache")
     assert said[1] == f"owner/model@{'a' * 40}"
+
+
+COMMIT = "b" * 40
+FROM_THE_HUB = """
+from models.checkpoints import identify, tokenizer_file
+from models.errors import UsageError
+print(identify("owner/model"), tokenizer_file("owner/model").read_text())
+try:
+    identify("owner/model", adapter="owner/model")
+except UsageError as error:
+    print(error)
+"""
+
+
+class Hub(BaseHTTPRequestHandler):
+    """One repository, as the hub's library asks for it."""
+
+    FILES: ClassVar[dict[str, bytes]] = {"config.json": b"{}", "tokenizer.json": b"tokens"}
+
+    def do_HEAD(self) -> None:
+        name = self.path.rpartition("/")[2]
+        self.send_response(200 if name in self.FILES else 404)
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{name}"')
+        self.send_header("Content-Length", str(len(self.FILES.get(name, b""))))
+        if name not in self.FILES:
+            self.send_header("X-Error-Code", "EntryNotFound")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(self.FILES.get(self.path.rpartition("/")[2], b""))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_was_found_on_the_hub_is_found_again_without_it(tmp_path: Path) -> None:
+    hub = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    environment = os.environ | {"HF_HOME": str(tmp_path), "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+
+    def said(**changed: str) -> list[str]:
+        command = [sys.executable, "-c", FROM_THE_HUB]
+        return subprocess.run(
+            command, env=environment | changed, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+
+    found, refused = said()
+    hub.shutdown()
+    hub.server_close()
+    assert found == f"owner/model@{COMMIT} tokens"
+    assert refused.startswith("owner/model has no adapter_config.json; choose a checkpoint")
+    assert said(HF_HUB_OFFLINE="1")[0] == found
 
 
 def test_tokens_are_counted_beyond_the_truncation_of_the_checkpoint() -> None:

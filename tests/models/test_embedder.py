@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
+from transformers import RobertaConfig, RobertaModel
 
 from models.checkpoints import resolve
 from models.embedder import Embedder, cut_windows, open_embedder
@@ -148,6 +150,20 @@ def test_settings_that_do_not_suit_the_model_are_refused(wrong: dict[str, object
     """With what to set instead."""
     with pytest.raises(UsageError, match=message):
         Embedder(EmbedderSettings.model_validate({"model": MINILM, **wrong}))
+
+
+def test_positions_reserved_for_padding_are_no_part_of_the_window(tmp_path: Path) -> None:
+    """Those of RoBERTa begin behind the padding token's id."""
+    folder = tmp_path / "roberta"
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = RobertaConfig(vocab_size=30522, max_position_embeddings=66, pad_token_id=1, **shape)
+    RobertaModel(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(resolve(MINILM) / name, folder)
+    settings = {"model": str(folder), "overlap_tokens": 8}
+    assert Embedder(EmbedderSettings(**settings, window_tokens=64)).embed_texts(["word " * 100]).shape == (1, 16)
+    with pytest.raises(UsageError, match="sees at most 64"):
+        Embedder(EmbedderSettings(**settings, window_tokens=65))
 
 
 def test_model_with_layers_after_the_pooling_is_refused(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def different(one: dict[str, str], other: dict[str, str]) -> set[str]:
         ("release.min_score=3", {"release"}),
         ("engines.smollm2.model='other'", MINED | ASKED),
         ("engines.smollm2.revision='2'", MINED | ASKED),
-        ("engines.smollm2.max_model_len=4096", MINED | ASKED),
+        ("engines.smollm2.structured_outputs=false", MINED | ASKED),
     ],
 )
 def test_a_setting_changes_the_keys_of_what_it_decides_and_of_what_comes_after(override: str, stages: set[str]) -> None:

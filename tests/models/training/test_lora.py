@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from models.adapters import WEIGHTS
 from models.engine import Message
 from models.errors import UsageError
 from models.training.examples import Example
-from models.training.lora import WEIGHTS, Base, load, train
+from models.training.lora import Base, load, train
 from models.training.packing import IGNORED, collate, encode, pack
 from models.training.settings import TrainSettings
 from tests.models.training.small_model import small_model

@@ -1,5 +1,7 @@
 """The figures, on answers whose figures are known."""
 
+import math
+
 import pytest
 
 from models.training.measures import agreement, choose_bias, excerpt_words, f1, null_margin, slot_words
@@ -32,8 +34,16 @@ def test_the_bias_separates_what_can_be_separated() -> None:
     assert null_margin(odds, is_null, 0.0).auc == 1
 
 
+def test_where_no_bias_separates_nothing_is_called_null() -> None:
+    odds, is_null = [-1.0, -2.0, -3.0], [False, False, True]
+    bias = choose_bias(odds, is_null)
+    assert bias == pytest.approx(1.0)
+    assert not any(odd + bias > 0 for odd in odds)
+
+
 def test_agreement_is_whole_for_the_same_scores_and_gated_at_four() -> None:
     assert agreement([1, 3, 5], [1, 3, 5]) == (1.0, 1.0)
     kappa, gate = agreement([3, 4, 5, 1], [4, 4, 4, 2])
     assert 0 < kappa < 1
     assert gate == 0.75
+    assert all(map(math.isnan, agreement([], [])))

@@ -81,6 +81,23 @@ def test_a_judge_is_measured_on_what_it_could_say() -> None:
     assert 0 < figures.kappa < 1
 
 
+def test_malformed_replies_are_asked_for_again_as_at_work() -> None:
+    """Whoever knows better the second time is measured by that."""
+    label = pl.DataFrame([("1", "d", "question", "answer", 4, "Fine.")], JUDGE_LABELS, orient="row")
+    query = pl.DataFrame([("q1", "how do i store rye bread?", TEMPLATE, PAGE, None)], GENERICIZER_LABELS, orient="row")
+    template = json.dumps({"template": TEMPLATE, "compatible_document_description": PAGE})
+
+    def second(reply: str) -> ScriptedEngine:
+        return ScriptedEngine(lambda request: completion(request, reply if request.sampling.seed else "well"))
+
+    for re_asks, valid in ((0, 0), (1, 1)):
+        judge = JudgeSettings(engine="script", prompt="bare", re_asks=re_asks)
+        judged = judge_figures(label, judge, second("<score>5</score>\n<feedback>Fine.</feedback>"))
+        genericizer = GenericizerSettings(engine="script", prompt="bare", re_asks=re_asks)
+        made = genericizer_figures(query, genericizer, second(template), _embedder())
+        assert judged.valid == made.valid == valid
+
+
 def _embedder():
     from models.embedder import open_embedder
 
