@@ -26,9 +26,9 @@ demo: setup
 	$(BIN)/fineinstructions run --profile deployments/sample/demo.toml --store $(STORE) \
 		--queries deployments/sample/queries.jsonl --documents deployments/sample/documents.jsonl
 
-# Two files of tests at a time, the longest early.
+# Two files of tests at a time, the longest early; more threads than cores would wait for each other.
 test: setup
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-service: setup
 	$(BIN)/python -m pytest -m service tests/service
