@@ -127,7 +127,13 @@ def test_bad_csv_records_cost_themselves_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\x00\x01\x02", b"\x7fELF\x02\x01\x01\x00", gzip.compress(b"x"), b"%PDF-1.7", '{"text": "x"}\n'.encode("utf-16")],
+    [
+        b"\x00\x01\x02",
+        b"\x7fELF\x02\x01\x01\x00",
+        gzip.compress(b"x", mtime=0),
+        b"%PDF-1.7",
+        '{"text": "x"}\n'.encode("utf-16"),
+    ],
 )
 def test_a_binary_file_with_a_text_name_is_one_refused_row(tmp_path: Path, data: bytes) -> None:
     for name in ("x.jsonl", "x.csv", "x.txt"):
