@@ -6,13 +6,12 @@ The commands are in `flows.cli_*`. Everything heavy is imported inside them, so 
 """
 
 import os
-import signal
 import sys
 import warnings
 
 import typer
 
-from flows import cli_look, cli_models, cli_run, cli_service
+from flows import cli_look, cli_models, cli_run, cli_service, interruption
 
 INTERRUPTED = 130
 
@@ -42,7 +41,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
     warnings.filterwarnings("ignore", category=UserWarning, module="peft")
     # Told to end, by a scheduler say, a command ends as after Ctrl-C, and its temporary server with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.listen()
     from models.errors import FineInstructionsError, UsageError
 
     try:

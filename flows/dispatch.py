@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.client.schemas.objects import State
 
-from flows import pools
+from flows import interruption, pools
 from flows.process import process_shards
 from flows.states import own_error
 from models.errors import ShardError, UsageError
@@ -49,6 +49,7 @@ def dispatch(scope: Scope, stage: ShardStage, shards: tuple[Shard, ...]) -> list
 def _here(scope: Scope, stage: ShardStage, batches: tuple[tuple[Shard, ...], ...], first: int) -> list[State[Any]]:
     states: list[State[Any]] = []
     for number, batch in enumerate(batches, start=first):
+        interruption.check()
         states.append(process_shards(scope, stage, _names(batch), number, return_state=True))
         broken = own_error(states[-1])
         if isinstance(broken, UsageError):

@@ -88,7 +88,8 @@ def _automation(client: SyncPrefectClient, automation: AutomationCore) -> None:
 
 
 def _content(automation: AutomationCore) -> dict[str, Any]:
-    return automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
+    """As Python objects: as JSON, equal sets may differ in order."""
+    return automation.model_dump(include=set(AutomationCore.model_fields))
 
 
 def _block(client: SyncPrefectClient, alerts: str) -> str:

@@ -1,7 +1,11 @@
 """Flows on a real Prefect server: bad shards fail alone, nothing is done twice, and what is asked for is done again."""
 
+import signal
+from typing import Any
+
 import pytest
 
+from flows import interruption
 from flows.ingest import ingest_corpus
 from flows.process import process_shards
 from flows.rerun import rerun_shards
@@ -100,4 +104,27 @@ def test_an_error_of_usage_is_not_held_against_the_shards(library: Library) -> N
     state = ingest_corpus(keyless, library.documents, return_state=True)
     with pytest.raises(UsageError, match="FINEINSTRUCTIONS_NO_SUCH_KEY"):
         settled(state)
+    assert library.states() == [("done", "pending", "waiting")] * 3
+
+
+def test_an_interruption_that_prefect_drops_ends_the_run_before_the_next_batch(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when the code of the first batch has ended: that one counts as completed, and nothing follows it."""
+    heard: list[int] = []
+
+    def interrupt(*_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(interruption, "_heard", heard)
+    monkeypatch.setattr(process_shards, "on_completion_hooks", [interrupt])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    interruption.listen()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            ingest_corpus(library.scope, library.documents)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert heard == [signal.SIGINT]
     assert library.states() == [("done", "pending", "waiting")] * 3
