@@ -1,7 +1,8 @@
 """Ctrl-C and `kill` end a command, whenever they come.
 
-Prefect 3.7 drops an interruption that meets a flow run between the end of its code and its last word to the server: the
-run is then finished and the caller goes on with the next one. So it is noted here, and raised again before more is begun.
+Prefect 3.7 drops an interruption that meets a flow run between the end of its code and its last word to the
+server: the run is then finished and the caller goes on with the next one. So it is noted here, and raised again
+before more is begun.
 """
 
 import signal
