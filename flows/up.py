@@ -146,7 +146,7 @@ def down(folder: Path) -> list[str]:
 
 
 def _server(service: Service) -> Background:
-    command = [sys.executable, "-m", "flows.server_process", "server", "start"]
+    command = [sys.executable, "-m", "flows.server_process", "prefect", "server", "start"]
     address = ["--host", HOST, "--port", str(service.port)]
     database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": service.database} if service.database else {}
     return Background(

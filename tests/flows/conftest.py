@@ -10,6 +10,7 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import cli
+from flows.server import mend_temporary_servers
 from tasks.index import current_bank, index
 from tasks.ingest import ingest, record_corpus, unread_files
 from tasks.plan import SHARD_STAGES, document_shards, survey
@@ -26,6 +27,7 @@ def prefect_server() -> Iterator[None]:
     """A real Prefect server for all tests of flows; a busy machine needs its time to start one."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        mend_temporary_servers()
         with prefect_test_harness(server_startup_timeout=120):
             yield
 
