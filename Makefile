@@ -11,7 +11,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no
 TORCH := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 export DO_NOT_TRACK := 1
 
-.PHONY: setup demo test test-service lint bench up down clean
+.PHONY: setup demo test browser test-service lint bench up down clean
 
 setup: $(VENV)/ready
 
@@ -30,8 +30,13 @@ demo: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
-test-service: setup
-	$(BIN)/python -m pytest -m service tests/service
+# What the test of the UI needs beside Debian's chromium.
+browser: setup
+	$(INSTALL) --requirement deployments/locks/browser.txt
+
+# Also the longest tests, and two thousand shards where `make test` takes forty.
+test-service: browser
+	FINEINSTRUCTIONS_SHARDS=$${FINEINSTRUCTIONS_SHARDS:-2000} $(BIN)/python -m pytest -m service tests/service
 
 lint: setup
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from tests.conftest import answering
 from tests.service.operating import Operator, kill, operating, wait_until
 from tests.service.piles import Pile, assert_same
 
-pytestmark = [pytest.mark.prefect, pytest.mark.service, pytest.mark.slow_service, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.prefect, pytest.mark.service, pytest.mark.timeout(900)]
 
 PATIENCE = 75.0
 """Seconds until a run without a heartbeat counts as dead in these tests; the least beat of Prefect is 30."""
@@ -59,7 +59,14 @@ def test_the_process_of_a_batch_is_killed_in_the_middle_of_a_shard(
     assert not operator.unfinished()
 
 
-@pytest.mark.parametrize("victim", ["worker-gpu-0", "worker-cpu", "server"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "server",
+        pytest.param("worker-gpu-0", marks=pytest.mark.slow_service),
+        pytest.param("worker-cpu", marks=pytest.mark.slow_service),
+    ],
+)
 def test_a_worker_or_the_server_is_killed_at_a_random_moment(
     operator: Operator, calm: tuple[Pile, float], victim: str
 ) -> None:
@@ -77,6 +84,7 @@ def test_a_worker_or_the_server_is_killed_at_a_random_moment(
     assert not operator.unfinished()
 
 
+@pytest.mark.slow_service
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
 def test_runs_of_a_dead_machine_are_crashed_and_the_next_run_does_their_shards(
     operator: Operator, calm: tuple[Pile, float], state: str

@@ -10,7 +10,6 @@ from tests.service.piles import Pile, assert_same
 pytestmark = [pytest.mark.prefect, pytest.mark.service]
 
 
-@pytest.mark.slow_service
 def test_two_planners_and_two_workers_make_what_one_of_each_makes(operator: Operator) -> None:
     """They are started together and process the same shards at the same time."""
     alone, both = Pile(operator, "alone"), Pile(operator, "both", "alone")

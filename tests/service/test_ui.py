@@ -23,7 +23,6 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.prefect,
     pytest.mark.service,
-    pytest.mark.slow_service,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
 ]
 
