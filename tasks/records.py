@@ -162,7 +162,7 @@ class Scope(Settings):
 
     store: str = Field(description="URL of the store: a folder, s3://..., gs://..., memory://...")
     corpus: str = Field("main", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
-    profile: str = Field("tiny", description="`tiny`, `paper`, `server`, or a TOML file.")
+    profile: str = Field("tiny", description="`tiny`, `paper`, `server`, `teacher`, or a TOML file.")
     overrides: tuple[str, ...] = Field((), description="Single settings, as `match.threshold=0.4`.")
     bank: str = Field("", description="Version of the template bank; empty means the current one.")
 
