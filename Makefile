@@ -46,12 +46,17 @@ lint: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
+# The URL may hold a password, which is nothing for a terminal or a list of processes.
+ifdef DATABASE
+export FINEINSTRUCTIONS_DATABASE := $(DATABASE)
+endif
+
 # `make up`, `make up UP="--store s3://bucket/store --documents s3://bucket/documents/*.jsonl"`, `make up DATABASE=postgresql+asyncpg://...`
 up: setup
-	$(BIN)/fineinstructions up $(if $(DATABASE),--database $(DATABASE)) $(UP)
+	$(BIN)/fineinstructions up $(UP)
 
 down: setup
 	$(BIN)/fineinstructions down
 
 clean:
-	rm -rf $(VENV) $(STORE)
+	rm -rf $(VENV) demo-store

@@ -1,10 +1,12 @@
 """What an operator sees of a run in Prefect's UI: progress while it works, shards and a summary when it ends.
 
-Artifacts with a key have a history: the newest one is the state of the corpus, earlier ones are how it was.
-Outside of a deployment's run nothing is written; a terminal has bars (`flows.bars`).
+Artifacts with a key have a history: the newest one is the state of the corpus, earlier ones are how it was. Outside of
+a deployment's run nothing is written; a terminal has bars (`flows.bars`). A server that does not take what is to be
+seen harms no work: the log says so.
 """
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -38,6 +41,9 @@ MOST_ROWS = 500
 """Shards in the table, those that need attention first; `fineinstructions status --json` has all."""
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass
 class _Shown:
     artifact: UUID
@@ -57,7 +63,9 @@ class ProgressArtifacts:
 
     def begin(self, stage: Stage, shards: int, rows: int) -> None:
         """Create the artifact; a stage with nothing to do has none."""
-        if shards:
+        if not shards:
+            return
+        with _if_the_server_takes_it():
             artifact = create_progress_artifact(0.0, f"{stage}-{self._corpus}", f"{stage}: {shards:,} shards")
             assert isinstance(artifact, UUID)
             self._running[stage] = _Shown(artifact, rows, time.monotonic())
@@ -87,7 +95,16 @@ class ProgressArtifacts:
         left = f", {_minutes((shown.rows - shown.done) / speed)} left" if speed and shown.rows > shown.done else ""
         failed = f", {shown.failures:,} failed" if shown.failures else ""
         text = f"{stage}: {shown.done:,} of {shown.rows:,} rows, {speed:,.1f} rows/s{left}{failed}"
-        update_progress_artifact(shown.artifact, min(100.0, 100 * share), text)
+        with _if_the_server_takes_it():
+            update_progress_artifact(shown.artifact, min(100.0, 100 * share), text)
+
+
+@contextmanager
+def _if_the_server_takes_it() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, ObjectNotFound) as error:
+        logger.warning("The server does not take an artifact, so that the UI shows less: %s", error)
 
 
 @contextmanager
@@ -118,9 +135,11 @@ def show_corpus(scope: Scope) -> None:
         return
     seen, corpus = overview(scope), _key(scope.corpus)
     rows = shard_rows(seen)
-    create_table_artifact(rows[:MOST_ROWS], f"shards-{corpus}", f"{len(rows):,} rows, those that need attention first.")
-    create_markdown_artifact(_failed(scope, seen), f"failed-{corpus}", "Shards that failed or are in quarantine.")
-    create_markdown_artifact(summarise(seen), f"summary-{corpus}", "What became of every row, and what it cost.")
+    listed = f"{len(rows):,} rows, those that need attention first."
+    with _if_the_server_takes_it():
+        create_table_artifact(rows[:MOST_ROWS], f"shards-{corpus}", listed)
+        create_markdown_artifact(_failed(scope, seen), f"failed-{corpus}", "Shards that failed or are in quarantine.")
+        create_markdown_artifact(summarise(seen), f"summary-{corpus}", "What became of every row, and what it cost.")
 
 
 def _failed(scope: Scope, seen: Overview) -> str:

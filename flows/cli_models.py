@@ -50,7 +50,7 @@ def distill(
         Literal["genericizer", "instantiator", "judge", "embedder", "all"],
         typer.Argument(help="What to train; all: one adapter for the three, one for the embedder."),
     ],
-    silver: Annotated[str, typer.Option(help="Folder of labels (jsonl): genericizer, instantiator, retrieved.")],
+    silver: Annotated[str, typer.Option(help="Folder: genericizer, instantiator, retrieved, judged, documents.jsonl.")],
     out: Annotated[str, typer.Option(help="Local folder for adapters, figures and model cards.")],
     base: Annotated[str, typer.Option(help="Base model; by default the profile's.")] = "",
     start: Annotated[str, typer.Option(help="Adapter that the helpers' training goes on from.")] = "",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from flows import display, trails
+from flows import display, interruption, trails
 from flows.bars import Bars, err
 from flows.distill import distill as distill_flow
 from flows.index import build_index
@@ -88,25 +88,25 @@ def release(scope: Scope, name: str, as_json: bool) -> None:
 
 def plan(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], as_json: bool) -> None:
     """What a run would do."""
-    preflight(scope, queries, documents)
+    preflight(scope, queries, documents, writes=False)
     display.show_forecast(forecast(scope, queries, documents), as_json)
 
 
 def preview(scope: Scope, documents: tuple[str, ...], number: int, as_json: bool) -> None:
     """A few documents through everything."""
-    preflight(scope, (), documents, asks=True)
+    preflight(scope, (), documents, asks=True, writes=False)
     trails.show_previews(preview_documents(scope, documents, number), as_json)
 
 
 def status(scope: Scope, as_json: bool) -> None:
     """Shards x stages."""
-    preflight(scope, (), ())
+    preflight(scope, (), (), writes=False)
     display.show_overview(overview(scope), as_json)
 
 
 def show(scope: Scope, identifier: str, as_json: bool) -> None:
     """The trail of one pair, document or template."""
-    preflight(scope, (), ())
+    preflight(scope, (), (), writes=False)
     trails.show_trail(look_up(scope, identifier), as_json)
 
 
@@ -133,7 +133,7 @@ def calibrate(scope: Scope, labels: str, precision: float, as_json: bool) -> Non
 
 def labels(scope: Scope, out: str, as_json: bool) -> None:
     """Labels of a teacher's store."""
-    preflight(scope, (), ())
+    preflight(scope, (), (), writes=False)
     display.show_labels(export_labels(scope, out), out, as_json)
 
 
@@ -175,6 +175,7 @@ def _bars() -> Iterator[Bars]:
             if bars.failures:
                 raise ShardError(str(error)) from error
             raise
+    interruption.check()
 
 
 def _end(complete: bool, stuck: Sequence[Shard] = ()) -> None:

@@ -21,6 +21,9 @@ from models.errors import UsageError
 HOST = "127.0.0.1"
 """Where everything listens."""
 
+RECORD = ".pid.json"
+"""How the name of a record ends."""
+
 PATIENCE = 30.0
 """Seconds that a process gets to end by itself."""
 
@@ -70,10 +73,12 @@ class Background:
             )
         created = psutil.Process(started.pid).create_time()
         record = {"pid": started.pid, "created": created, "port": self.port, "database": self.database}
-        path = _record(folder, self.name)
-        # The digest of a password is nobody else's business either.
-        path.touch(0o600)
-        path.write_text(json.dumps(record), "utf-8")
+        try:
+            _write(folder, self.name, record)
+        except OSError:
+            # Without a record nobody would ever stop it.
+            started.kill()
+            raise
         return True
 
 
@@ -84,20 +89,24 @@ def find(folder: Path, name: str) -> psutil.Process | None:
         process = psutil.Process(record["pid"])
         alive = process.create_time() == record["created"] and process.status() != psutil.STATUS_ZOMBIE
         return process if alive else None
-    except (FileNotFoundError, psutil.NoSuchProcess):
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return None
 
 
-def stop_all(folder: Path) -> list[str]:
-    """End all processes that have a record, the last started first, with their children; returns their names."""
-    records = sorted(folder.glob("*.pid.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+def stop_all(folder: Path, last: str = "") -> list[str]:
+    """End all processes that have a record, with their children; returns their names.
+
+    Args:
+        folder: Where the records are.
+        last: The process that the others need, and that ends after them.
+    """
+    names = [record.name.removesuffix(RECORD) for record in folder.glob(f"*{RECORD}")]
     stopped = []
-    for record in records:
-        name = record.name.removesuffix(".pid.json")
+    for name in sorted(names, key=lambda name: (name == last, name)):
         if process := find(folder, name):
             _stop(process)
             stopped.append(name)
-        record.unlink()
+        _record(folder, name).unlink()
     return stopped
 
 
@@ -111,7 +120,15 @@ def _stop(process: psutil.Process) -> None:
 
 
 def _record(folder: Path, name: str) -> Path:
-    return folder / f"{name}.pid.json"
+    return folder / f"{name}{RECORD}"
+
+
+def _write(folder: Path, name: str, record: Mapping[str, object]) -> None:
+    hidden = folder / f".{name}{RECORD}"
+    # The digest of a password is nobody else's business either.
+    hidden.touch(0o600)
+    hidden.write_text(json.dumps(record), "utf-8")
+    hidden.replace(_record(folder, name))
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:

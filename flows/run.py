@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows import interruption
 from flows.index import build_index
 from flows.ingest import ingest_corpus
 from flows.mine import mine_templates
@@ -25,6 +26,9 @@ def run(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], name
         The release, and whether every shard came through.
     """
     mined = settled(mine_templates(scope, queries, return_state=True))
+    interruption.check()
     pinned = scope.with_bank(build_index(scope).version)
+    interruption.check()
     judged = settled(ingest_corpus(pinned, documents, return_state=True))
+    interruption.check()
     return publish_release(pinned, name), mined and judged

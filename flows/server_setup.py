@@ -41,13 +41,26 @@ def prepare(client: SyncPrefectClient, planners: int, alerts: str = "") -> None:
     block = _block(client, alerts) if alerts else ""
     for automation in automations(block):
         _automation(client, automation)
+    if not block:
+        _silence(client)
 
 
 def automations(block: str) -> list[AutomationCore]:
     """The automations of `deployments/automations.yaml`; those that alert only with a notification block's id."""
+    return [AutomationCore.model_validate(one) for one in _written(block) if block or not _notifies(one)]
+
+
+def _silence(client: SyncPrefectClient) -> None:
+    """Delete the automations that alert, of an earlier `up` with a block."""
+    for name in (one["name"] for one in _written("") if _notifies(one)):
+        for found in client.read_automations_by_name(name):
+            client.delete_automation(found.id)
+
+
+def _written(block: str) -> list[dict[str, Any]]:
     text = (files("deployments") / "automations.yaml").read_text("utf-8").replace("$ALERT_BLOCK", block)
-    wanted: list[dict[str, Any]] = yaml.safe_load(text)
-    return [AutomationCore.model_validate(one) for one in wanted if block or not _notifies(one)]
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
 
 
 def _notifies(automation: dict[str, Any]) -> bool:

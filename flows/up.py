@@ -6,6 +6,7 @@ onto a server that it has not started.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from flows.kept import Given, keep
-from flows.processes import HOST, Background, stop_all
+from flows.processes import HOST, Background, find, stop_all
 from flows.server_setup import prepare
 from models.digests import digest
 from models.errors import FineInstructionsError, UsageError
@@ -97,9 +98,12 @@ def up(service: Service, given: Given) -> list[str]:
             made.
         FineInstructionsError: the server does not come up; its log says why.
     """
+    server, workers = _server(service), tuple(_workers(service))
+    if not any(find(service.folder, process.name) for process in (server, *workers)):
+        # Figures of processes that are gone; a counter may begin anew, as every reader of counters knows.
+        shutil.rmtree(service.folder / "metrics", ignore_errors=True)
     for name in ("metrics", "prefect"):
         (service.folder / name).mkdir(parents=True, exist_ok=True)
-    server, workers = _server(service), tuple(_workers(service))
     for process in (server, *workers):
         process.check(service.folder)
     started = [server.name] if server.start(service.folder) else []
@@ -142,7 +146,7 @@ def deploy(environment: Mapping[str, str], planners: int, alerts: str) -> None:
 
 def down(folder: Path) -> list[str]:
     """Stop what `up` has started, workers before the server; returns the names."""
-    return stop_all(folder)
+    return stop_all(folder, last="server")
 
 
 def _server(service: Service) -> Background:
@@ -157,20 +161,23 @@ def _server(service: Service) -> Background:
 def _workers(service: Service) -> Iterator[Background]:
     metrics = [sys.executable, "-m", "flows.cli", "metrics", "--port", str(service.metrics_port)]
     yield Background("metrics", metrics, service.environment, service.metrics_port)
-    limit = str(service.planners)
-    worker = _prefect("worker", "start", "--type", "process", "--pool", "cpu", "--name", "cpu", "--limit", limit)
+    # How many planners run at a time is the pool's to say.
+    worker = _prefect("worker", "start", "--type", "process", "--pool", "cpu", "--name", "cpu")
     yield Background("worker-cpu", worker, service.environment)
-    for number in range(max(1, _gpus())):
+    for number, gpu in enumerate(_gpus() or [""]):
         name = f"gpu-{number}"
         worker = _prefect("worker", "start", "--type", "process", "--pool", "gpu", "--name", name, "--limit", "1")
-        pinned = {"CUDA_VISIBLE_DEVICES": str(number)} if _gpus() else {}
+        pinned = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
         yield Background(f"worker-{name}", worker, {**service.environment, **pinned})
 
 
-def _gpus() -> int:
+def _gpus() -> list[str]:
+    """The GPUs of this machine that are ours to use, as CUDA names them."""
     import torch
 
-    return torch.cuda.device_count()
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
 
 def _wait(service: Service) -> None:

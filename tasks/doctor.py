@@ -66,7 +66,9 @@ def examine(scope: Scope) -> Iterator[Check]:
         yield from _learned(scope, load_profile(scope.profile, scope.overrides))
 
 
-def preflight(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], asks: bool = False) -> None:
+def preflight(
+    scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...], asks: bool = False, writes: bool = True
+) -> None:
     """Refuse at once what would fail later: profile, packages, models, URLs, store, bank.
 
     Documents without queries need a bank made with the profile's embedder; with queries the run builds its own.
@@ -76,6 +78,7 @@ def preflight(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...]
         queries: fsspec globs of query files.
         documents: fsspec globs of document files.
         asks: Engines are needed, also without any of these files; otherwise they are not looked at.
+        writes: The store will be written to; who only looks may lack the right.
 
     Raises:
         UsageError: the first thing found that cannot work, and how to mend it.
@@ -91,7 +94,8 @@ def preflight(scope: Scope, queries: tuple[str, ...], documents: tuple[str, ...]
     _ = workspace.tokenizer
     for url in (*queries, *(profile.queries.evaluation_files if queries else ()), *documents):
         expand(url)
-    workspace.store.probe()
+    if writes:
+        workspace.store.probe()
     if documents and not queries:
         _ = workspace.bank
 

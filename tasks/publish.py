@@ -78,7 +78,7 @@ def describe(workspace: Workspace, draft: Draft, shards: list[JudgedShard], resu
         },
         prompts=_prompts((*origin.receipts.values(), *receipts.values())),
         settings=_deciding(profile, workspace.tokenizer),
-        moderation=profile.queries.moderation.kind,
+        moderation=_moderator(origin.receipts.get("select", [])),
         against=profile.release.against,
     )
 
@@ -107,6 +107,11 @@ def _prompts(receipts: Iterable[Iterable[Receipt]]) -> dict[str, str]:
     """Role to digest of the prompt, of every stage that asked one model."""
     asked = (receipt for group in receipts for receipt in group if receipt.prompt_digest)
     return {role: receipt.prompt_digest for receipt in asked for role in receipt.models}
+
+
+def _moderator(selections: Iterable[Receipt]) -> str:
+    """What the queries of the bank went by, whatever the settings say now."""
+    return ", ".join(sorted({receipt.models["moderator"] for receipt in selections})) or "off"
 
 
 def _deciding(profile: Profile, tokenizer: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Release(Settings):
     models: dict[str, str] = Field(description="Role to name@revision.")
     prompts: dict[str, str] = Field(description="Role to digest of its prompt.")
     settings: dict[str, Any] = Field(description="Every setting that decides the result.")
-    moderation: Literal["off", "endpoint", "guard"]
+    moderation: str = Field(description="What removed harmful queries when they were selected; off: nothing.")
     against: tuple[str, ...] = ()
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 

@@ -1,4 +1,4 @@
-"""All queries of a corpus cleaned together: form, length, language, moderation, contamination, duplicates (paper 3.1).
+"""All queries of a corpus cleaned together: form, length, language, contamination, moderation, duplicates (paper 3.1).
 
 One part per shard, in order, so that the earlier of two duplicates stays. Duplicates are looked for last: what a
 duplicate is measured against has passed everything else. A killed process goes on after the last part; the texts of

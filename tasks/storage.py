@@ -12,7 +12,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -136,9 +136,14 @@ class Store:
         names = (path[path.index(self.root) + len(self.root) + 1 :] for path in found)
         return sorted(name for name in names if not PurePosixPath(name).name.startswith("."))
 
+    def _listed(self) -> set[str]:
+        """Names at the top of the store, of objects and folders."""
+        self.fs.invalidate_cache()
+        return {PurePosixPath(path).name for path in self.fs.ls(self.root, detail=False)}
+
     def delete(self, name: str) -> None:
         """Remove an object; nothing happens when it does not exist."""
-        if self.exists(name):
+        with suppress(FileNotFoundError):
             self.fs.rm_file(self._path(name))
 
     def write_record(self, name: str, record: BaseModel) -> None:
@@ -202,7 +207,7 @@ class Store:
             if self.read(name) != b"probe":
                 raise OSError("the bytes differ")
             step = "listed"
-            if name not in self.find(""):
+            if name not in self._listed():
                 raise OSError("it is not in the listing")
             step = "deleted"
             self.delete(name)

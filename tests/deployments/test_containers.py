@@ -44,7 +44,7 @@ def test_every_service_waits_for_one_that_exists_and_runs_a_command_that_exists(
 
 def test_what_listens_listens_on_loopback(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
-    assert len(ports) == len({port.rpartition(":")[0] for port in ports}) == 3
+    assert len(ports) == len({port.rpartition(":")[0] for port in ports}) == 2
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -58,9 +58,9 @@ def test_the_deployments_get_every_variable_that_they_name(compose: dict[str, An
 
 def test_no_two_workers_share_a_folder_of_figures(compose: dict[str, Any]) -> None:
     """Process ids name the files in it, and each container has its own."""
-    workers = {name: one for name, one in compose["services"].items() if name.startswith("worker-")}
+    workers = {name: one for name, one in compose["services"].items() if name.startswith("worker-gpu")}
     folders = [volume for one in workers.values() for volume in one["volumes"] if volume.endswith(":/metrics")]
-    assert len(folders) == len(set(folders)) == len(workers)
+    assert len(folders) == len(set(folders)) == len(workers) > 0
     for name in workers:
         served = compose["services"][name.replace("worker-", "metrics-")]["volumes"]
         assert set(served) <= set(workers[name]["volumes"])

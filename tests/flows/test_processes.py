@@ -43,3 +43,20 @@ def test_a_port_that_somebody_else_has_is_refused(sleeper: Background, tmp_path:
     with socket.create_server(("127.0.0.1", sleeper.port)), pytest.raises(UsageError, match="is taken by something"):
         sleeper.check(tmp_path)
     sleeper.check(tmp_path)
+
+
+def test_the_process_that_others_need_ends_last(tmp_path: Path) -> None:
+    """Also where it was started last."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    for name in ("worker", "another", "server"):
+        Background(name, sleep, {}).start(tmp_path)
+    assert stop_all(tmp_path, last="server") == ["another", "worker", "server"]
+
+
+def test_a_record_that_nobody_can_read_stops_nobody(sleeper: Background, tmp_path: Path) -> None:
+    """The others are ended all the same."""
+    (tmp_path / "broken.pid.json").write_text("")
+    sleeper.start(tmp_path)
+    assert find(tmp_path, "broken") is None
+    assert stop_all(tmp_path) == ["sleeper"]
+    assert not list(tmp_path.glob("*.pid.json"))

@@ -34,7 +34,7 @@ def made(**changes: object) -> Release:
         "bank": "b1",
         "models": {"judge": "judge-model@r9"},
         "prompts": {"judge": "0123abcd"},
-        "settings": {"queries": {"languages": ["en"]}, "match": {"threshold": 0.4}},
+        "settings": {"queries": {"languages": ["en"], "evaluation_files": []}, "match": {"threshold": 0.4}},
         "moderation": "off",
     }
     return Release.model_validate({**values, **changes})
@@ -92,7 +92,14 @@ def test_the_card_tells_sources_models_settings_and_reasons() -> None:
 
 def test_moderation_that_was_off_is_said_plainly() -> None:
     assert "**Moderation was off.**" in card()
-    assert "**Moderation was off.**" not in card(moderation="guard")
+    assert "**Moderation was off.**" not in card(moderation="guard@r1")
+    assert "guard@r1" in card(moderation="guard@r1")
+
+
+def test_queries_that_were_compared_with_no_benchmark_are_said_plainly() -> None:
+    assert "**Not decontaminated.**" in card()
+    settings = {"queries": {"languages": ["en"], "evaluation_files": ["mmlu.jsonl"]}}
+    assert "**Not decontaminated.**" not in card(settings=settings)
 
 
 def test_missing_shards_are_named() -> None:

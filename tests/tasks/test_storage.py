@@ -113,6 +113,14 @@ def test_the_probe_leaves_nothing_behind(store: Store) -> None:
     assert store.find("") == []
 
 
+def test_what_somebody_else_has_deleted_is_deleted(store: Store) -> None:
+    """Two workers may clear away the same object."""
+    store.write("folder/x", b"1")
+    for _ in range(2):
+        store.delete("folder/x")
+    assert store.find("folder") == []
+
+
 def test_a_reader_never_sees_half_an_object(tmp_path: Path) -> None:
     """While one thread rewrites an object, another one always reads one whole version."""
     store = Store(str(tmp_path))
