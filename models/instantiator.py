@@ -8,6 +8,7 @@ Not covered: whether the answer is right; that is the judge's.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,7 @@ from models.refusals import Refusal
 from models.replies import ReplyReason, read_strings
 from models.sentences import Span
 from models.settings import InstantiatorSettings
+from models.slot_fit import find_misfit
 from models.templates import Template, TemplateError, TemplateReason, read_slots
 
 PairReason = Literal[
@@ -34,6 +36,7 @@ PairReason = Literal[
     "instruction_not_from_template",
     "repeated_slot",
     "unfinished_slot",
+    "slot_misfit",
     "repeated_excerpt",
     "excerpt_share_low",
     "too_short",
@@ -133,7 +136,11 @@ class Instantiator:
                 return _malformed("unresolved_slot", f"a slot is filled with its own description {value!r}")
             if self._breaks_off(value):
                 return _malformed("unfinished_slot", f"{description!r} is filled with {value!r}")
-        return _repeated(values, descriptions) or tuple(values)
+        if refusal := _repeated(values):
+            return refusal
+        if (retrieval := self._settings.retrieval) and (refusal := find_misfit(values, descriptions, retrieval)):
+            return refusal
+        return tuple(values)
 
     def _breaks_off(self, value: str) -> bool:
         last, endings = value.casefold().split()[-1], self._settings.slot_endings
@@ -178,14 +185,11 @@ def _expand_instruction(written: str, document: str, window: Span) -> str | Refu
     return expansion.text
 
 
-def _repeated(values: Sequence[str], descriptions: Sequence[str]) -> Refusal | None:
-    """A refusal when slots that ask for different things have the same value ("oil or oil")."""
-    asked: dict[str, str] = {}
-    for value, description in zip(values, descriptions, strict=True):
-        if asked.setdefault(value.strip().casefold(), description) != description:
-            return _malformed(
-                "repeated_slot", f"{value!r} is both {asked[value.strip().casefold()]!r} and {description!r}"
-            )
+def _repeated(values: Sequence[str]) -> Refusal | None:
+    """A refusal when two slots have the same value ("oil or oil"): queries repeat a thing as "it"."""
+    for value, times in Counter(value.strip().casefold() for value in values).items():
+        if times > 1:
+            return _malformed("repeated_slot", f"{times} slots are filled with {value!r}")
     return None
 
 

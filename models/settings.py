@@ -133,6 +133,9 @@ class PassageSettings(Settings):
     min_relevance: float = Field(
         ge=-1, le=1, description="Cosine of instruction and passage below which there is no answer."
     )
+    min_slot_fit: float = Field(
+        -1.0, ge=-1, le=1, description="Cosine of a slot's description and its value below which it is filled wrongly."
+    )
 
 
 class InstantiatorSettings(AskSettings):
