@@ -36,8 +36,8 @@ WAITING = (
 
 ANSWER_SECONDS = 1.0
 
-WAITED_FOR = 24
-"""Documents of the comparison, which keep one worker waiting for some three minutes."""
+WAITED_FOR = 20
+"""Documents of the comparison, two equal batches."""
 
 
 def measure(sizes: Sizes) -> list[Figure]:
