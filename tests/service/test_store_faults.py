@@ -22,7 +22,7 @@ from tasks.work import part_record
 from tests.conftest import ROOT
 from tests.faulty_proxy import Faults, before
 
-pytestmark = [pytest.mark.prefect, pytest.mark.service, pytest.mark.slow_service, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.prefect, pytest.mark.service, pytest.mark.timeout(1800)]
 
 SAMPLE = ROOT / "deployments" / "sample"
 SHARE = 0.08
@@ -124,6 +124,7 @@ def test_faults_here_and_there_change_nothing(user: User, faults: tuple[Faults, 
     assert_frame_equal(user.released(done), undisturbed)
 
 
+@pytest.mark.slow_service
 def test_a_shard_that_cannot_be_written_fails_alone_and_says_why(user: User, faults: tuple[Faults, str]) -> None:
     """Its verdicts are refused, whatever it tries; once the store is well again, only they are made."""
     undisturbed, (proxy, url) = user.undisturbed(), faults
