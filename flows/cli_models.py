@@ -47,8 +47,8 @@ def labels(
 @app.command()
 def distill(
     target: Annotated[
-        Literal["genericizer", "instantiator", "judge", "embedder", "all"],
-        typer.Argument(help="What to train; all: one adapter for the three, one for the embedder."),
+        Literal["genericizer", "instantiator", "judge", "embedder", "passages", "all"],
+        typer.Argument(help="What to train; all: one adapter for the three, one for each embedder."),
     ],
     silver: Annotated[str, typer.Option(help="Folder: genericizer, instantiator, retrieved, judged, documents.jsonl.")],
     out: Annotated[str, typer.Option(help="Local folder for adapters, figures and model cards.")],

@@ -139,10 +139,9 @@ def labels(scope: Scope, out: str, as_json: bool) -> None:
 
 def distill(plan: Distillation, as_json: bool) -> None:
     """Adapters, their figures and their cards."""
-    for part in ("helpers", "embedder"):
-        if getattr(plan, part):
-            # Settings, labels and base model are looked at before anything is started.
-            plan.folder(part)
+    for part in plan.parts:
+        # Settings, labels and base model are looked at before anything is started.
+        plan.folder(part)
     with _bars():
         trained = distill_flow(plan)
     display.show_trained(trained, as_json)

@@ -10,7 +10,7 @@ Not covered: answers put together from several places.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -33,6 +33,15 @@ _ENDED = re.compile(r"[.!…][\"'”’)\]»*_]*\Z")
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """The N passages of a window, its M sentences, and what a sentence adds to a passage's vector, `[N, M]`."""
+
+    offers: tuple[Offer, ...]
+    sentences: tuple[str, ...]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Passages:
     """The passages of a window, and their vectors `[N, d]`, L2-normalised."""
 
@@ -49,38 +58,47 @@ def find_passage(instruction: str, document: str, window: Span, settings: Passag
     if not passages.offers:
         return Refusal("no_passage", f"no sentences that could answer in characters {window[0]} to {window[1]}")
     cosines = passages.vectors @ open_embedder(settings.embedder).embed_texts([instruction])[0]
-    extra = np.array([offer.last - offer.first for offer in passages.offers])
-    nearest = int(np.argmax(cosines + LONGER * extra))
+    nearest = choose(cosines, passages.offers)
     if (relevance := float(cosines[nearest])) >= settings.min_relevance:
         return passages.offers[nearest]
     detail = f"expected relevance {settings.min_relevance:.2f} or more, found {relevance:.2f} for {instruction[:200]!r}"
     return Refusal("no_passage", detail, malformed=True)
 
 
+def choose(cosines: NDArray[np.float32], passages: Sequence[Offer]) -> int:
+    """Number of the passage that answers, by the cosines `[N]` of the passages and an instruction."""
+    return int(np.argmax(cosines + LONGER * np.array([offer.last - offer.first for offer in passages])))
+
+
+def candidates(document: str, window: Span, settings: PassageSettings) -> Candidates:
+    """The passages of `document[window[0]:window[1]]` that may answer something, by first and then by last sentence."""
+    offered = offers(document, window)
+    alone = {offer.first: offer for offer in offered if offer.first == offer.last}
+    able = tuple(offer for offer in offered if _may_answer(offer, document, alone, settings))
+    weights = [[np.sqrt(alone[number].characters) * (number in _numbers(offer)) for number in alone] for offer in able]
+    sentences = tuple(document[slice(*offer.span)] for offer in alone.values())
+    return Candidates(able, sentences, np.array(weights, dtype=np.float32).reshape(len(able), len(sentences)))
+
+
 @lru_cache(maxsize=64)
 def _passages(document: str, window: Span, settings: PassageSettings) -> Passages:
     """Remembered for as many windows as may be in flight."""
-    offered = offers(document, window)
-    alone = {offer.first: offer for offer in offered if offer.first == offer.last}
-    embedded = open_embedder(settings.embedder).embed_texts([document[slice(*offer.span)] for offer in alone.values()])
-    weighted = {
-        number: vector * np.sqrt(offer.characters)
-        for (number, offer), vector in zip(alone.items(), embedded, strict=True)
-    }
-    able = tuple(offer for offer in offered if _may_answer(offer, document, alone, settings))
-    vectors = np.array([np.sum([weighted[number] for number in _numbers(offer)], axis=0) for offer in able])
-    return Passages(able, vectors / np.linalg.norm(vectors, axis=-1, keepdims=True) if able else vectors)
+    found = candidates(document, window, settings)
+    if not found.offers:
+        return Passages((), np.zeros((0, 0), dtype=np.float32))
+    vectors = found.weights @ open_embedder(settings.embedder).embed_texts(found.sentences)
+    return Passages(found.offers, vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
-def _numbers(offer: Offer) -> set[int]:
-    return set(range(offer.first, offer.last + 1))
+def _numbers(offer: Offer) -> range:
+    return range(offer.first, offer.last + 1)
 
 
 def _may_answer(offer: Offer, document: str, alone: Mapping[int, Offer], settings: PassageSettings) -> bool:
     return (
         offer.characters >= FEWEST_CHARACTERS
         and offer.last - offer.first < settings.sentences
-        and alone.keys() >= _numbers(offer)
+        and alone.keys() >= set(_numbers(offer))
         and all(_ENDED.search(document[slice(*alone[number].span)]) for number in _numbers(offer))
         and offer.start.partition(" ")[0].strip(",").casefold() not in settings.dangling
     )

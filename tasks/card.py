@@ -37,7 +37,7 @@ COLUMNS: dict[str, str] = {
     "judge_feedback": "the judge's reason",
     "token_count": "tokens of `text`",
     "document_token_count": "tokens of the whole document",
-    "models": "name@revision of genericizer, embedder, instantiator and judge",
+    "models": "name@revision of genericizer, embedder, instantiator, judge, and what finds passages, if any",
     "prompt_digest": "digest of the instantiator's prompt",
     "seed": "seed of the instantiator's sampling",
 }

@@ -122,6 +122,8 @@ def _learned(scope: Scope, profile: Profile) -> Iterator[Check]:
     yield _check("tokenizer", "install or download it", lambda: models.tokenizer)
     yield _check("bank", "build one with the commands mine and index", partial(_describe_bank, scope))
     yield _check("embedder answers", "see the model's check", partial(_embed, profile.embedder))
+    if retrieval := profile.instantiator.retrieval:
+        yield _check("embedder of the passages answers", "see the model's check", partial(_embed, retrieval.embedder))
     for name in dict.fromkeys(getattr(profile, role).engine for role in ROLES[1:]):
         yield _check(f"engine {name} answers", "see the model's check", partial(_ask, profile.engines[name]))
 

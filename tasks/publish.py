@@ -74,7 +74,7 @@ def describe(workspace: Workspace, draft: Draft, shards: list[JudgedShard], resu
         models={
             "genericizer": bank.genericizer,
             "embedder": bank.embedder,
-            **{role: workspace.identity(role) for role in ("instantiator", "judge")},
+            **{role: name for role in ("instantiator", "passages", "judge") if (name := workspace.identity(role))},
         },
         prompts=_prompts((*origin.receipts.values(), *receipts.values())),
         settings=_deciding(profile, workspace.tokenizer),
@@ -106,7 +106,7 @@ def _samples(draft: Draft, shards: list[JudgedShard]) -> list[Sample]:
 def _prompts(receipts: Iterable[Iterable[Receipt]]) -> dict[str, str]:
     """Role to digest of the prompt, of every stage that asked one model."""
     asked = (receipt for group in receipts for receipt in group if receipt.prompt_digest)
-    return {role: receipt.prompt_digest for receipt in asked for role in receipt.models}
+    return {role: receipt.prompt_digest for receipt in asked for role in receipt.models if role != "passages"}
 
 
 def _moderator(selections: Iterable[Receipt]) -> str:

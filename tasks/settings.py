@@ -24,6 +24,7 @@ from models.settings import (
     Settings,
 )
 from models.training.contrast import ContrastSettings
+from models.training.passages import PassageTrainingSettings
 from models.training.settings import TrainSettings
 from tasks.storage import driver_errors
 
@@ -127,6 +128,7 @@ class DistillSettings(Settings):
     seed: int = Field(0, ge=0, description="Of the split and of every choice.")
     train: TrainSettings = TrainSettings()
     contrast: ContrastSettings = ContrastSettings()
+    passages: PassageTrainingSettings = PassageTrainingSettings()
 
 
 class ServiceSettings(Settings):

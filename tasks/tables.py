@@ -110,7 +110,13 @@ VERDICTS = pl.Schema(
 )
 
 MODELS = pl.Struct(
-    {"genericizer": pl.String(), "embedder": pl.String(), "instantiator": pl.String(), "judge": pl.String()}
+    {
+        "genericizer": pl.String(),
+        "embedder": pl.String(),
+        "instantiator": pl.String(),
+        "passages": pl.String(),
+        "judge": pl.String(),
+    }
 )
 
 RELEASE = pl.Schema(

@@ -13,23 +13,19 @@ The adapter is written when training is complete; a failure before that leaves n
 model's window: what is cut off is counted, and a compatible pair whose answer lies there is left out of round 2.
 """
 
-import importlib.util
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from models.checkpoints import resolve
 from models.errors import UsageError
-from models.settings import EmbedderSettings, Settings
+from models.settings import EmbedderSettings
+from models.training.encoders import EncoderSettings, fit_encoder, open_encoder, save_encoder
 
-NEEDED = ("accelerate", "peft")
 
-
-class ContrastSettings(Settings):
+class ContrastSettings(EncoderSettings):
     """How the matching embedder is fine-tuned; the paper publishes only the loss and the two rounds."""
 
     loss: Literal["cosine", "cosent"] = Field("cosine", description="`cosine` is the paper's.")
@@ -38,13 +34,6 @@ class ContrastSettings(Settings):
     round_one_epochs: int = Field(3, ge=0)
     round_two_epochs: int = Field(3, ge=0)
     batch_documents: int = Field(8, ge=1, description="Documents of a batch, each with all of its pairs.")
-    learning_rate: float = Field(5e-4, gt=0)
-    warmup_share: float = Field(0.1, ge=0, lt=1)
-    weight_decay: float = Field(0.01, ge=0)
-    rank: int = Field(32, ge=1)
-    lora_alpha: int = Field(64, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    seed: int = Field(0, ge=0)
 
 
 @dataclass(frozen=True)
@@ -90,13 +79,10 @@ class ContrastTrainer:
     def __init__(self, embedder: EmbedderSettings, settings: ContrastSettings) -> None:
         from models.pooling import GaussianPooling
 
-        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UsageError(f"training needs {', '.join(missing)}; install fineinstructions[train]")
         self._embedder = embedder
         self._settings = settings
         self.pooling = GaussianPooling(embedder.chunks, embedder.sigma, embedder.alpha)
-        self.model = self._adapted()
+        self.model = open_encoder(embedder, settings)
 
     def fit(self, pairs: Sequence[LabelledPair]) -> Training:
         """Train both rounds on the pairs; of a document cut at the window, its visible part.
@@ -123,31 +109,7 @@ class ContrastTrainer:
 
     def save(self, folder: Path, base: str) -> None:
         """Write the adapter in peft's format, as float32 safetensors; `base` is the name it gives its base model."""
-        transformer = self.model.transformers_model
-        for config in transformer.peft_config.values():
-            config.base_model_name_or_path = base
-        transformer.save_pretrained(folder)
-
-    def _adapted(self) -> Any:
-        import torch
-        from peft import LoraConfig, TaskType
-        from sentence_transformers import SentenceTransformer
-        from transformers import set_seed
-
-        set_seed(self._settings.seed)
-        folder = resolve(self._embedder.model, self._embedder.revision)
-        model: Any = SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": torch.float32})
-        model.max_seq_length = self._embedder.window_tokens
-        model.add_adapter(
-            LoraConfig(
-                task_type=TaskType.FEATURE_EXTRACTION,
-                r=self._settings.rank,
-                lora_alpha=self._settings.lora_alpha,
-                lora_dropout=self._settings.dropout,
-                target_modules="all-linear",
-            )
-        )
-        return model
+        save_encoder(self.model, folder, base)
 
     def _visible(self, pairs: Sequence[LabelledPair]) -> list[LabelledPair]:
         """The pairs with their documents cut at the window."""
@@ -186,43 +148,12 @@ class ContrastTrainer:
 
     def _round(self, rows: Sequence[tuple[LabelledPair, int]], epochs: int) -> list[float]:
         """Train on the pairs, each with the number of its document's embedding; the mean loss of every epoch."""
-        from models.training.pooled_trainer import PooledLoss, PooledTrainer, by_document, collator
+        from models.training.pooled_loss import PooledLoss, by_document, collator
 
-        if not epochs:
-            return []
         settings = self._settings
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = PooledTrainer(
-                model=PooledLoss(
-                    self.model, self.pooling, settings.loss, settings.ranking_weight, settings.temperature
-                ),
-                args=self._arguments(scratch, epochs),
-                train_dataset=by_document(rows),
-                data_collator=collator(self.model.preprocess),
-            )
-            trainer.train()
-        return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-
-    def _arguments(self, scratch: str, epochs: int) -> Any:
-        import torch
-        from transformers import TrainingArguments
-
-        return TrainingArguments(
-            output_dir=scratch,
-            num_train_epochs=epochs,
-            per_device_train_batch_size=self._settings.batch_documents,
-            learning_rate=self._settings.learning_rate,
-            warmup_steps=self._settings.warmup_share,
-            weight_decay=self._settings.weight_decay,
-            seed=self._settings.seed,
-            logging_strategy="epoch",
-            save_strategy="no",
-            remove_unused_columns=False,
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
-        )
+        loss = PooledLoss(self.model, self.pooling, settings.loss, settings.ranking_weight, settings.temperature)
+        items, collate = by_document(rows), collator(self.model.preprocess)
+        return fit_encoder(loss, items, collate, settings, batch=settings.batch_documents, epochs=epochs)
 
 
 def _within(pair: LabelledPair, visible: str) -> LabelledPair:

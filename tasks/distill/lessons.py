@@ -96,14 +96,23 @@ def _taught(plan: Distillation, helper: Helper) -> dict[str, Taught]:
     if helper == "genericizer":
         labels = read_genericizer_labels(_wanted(plan, "genericizer"))
         return {"genericizer": teach_genericizer(labels, profile.genericizer)}
-    _wanted(plan, PAIR_FILES[0])
-    urls = {name: url for name in PAIR_FILES if (url := plan.file(name))}
+    urls = pair_files(plan)
     if helper == "instantiator":
         return {name: teach_instantiator(read_pair_labels(url), profile.instantiator) for name, url in urls.items()}
     judged = {name: _judged(url, plan) for name, url in urls.items()}
     if url := plan.file("judged"):
         judged["judged"] = teach_judge(read_judged_labels(url), plan.settings.judge)
     return judged
+
+
+def pair_files(plan: Distillation) -> dict[str, str]:
+    """URLs of the files of labelled pairs by name.
+
+    Raises:
+        UsageError: the first one is missing.
+    """
+    _wanted(plan, PAIR_FILES[0])
+    return {name: url for name in PAIR_FILES if (url := plan.file(name))}
 
 
 def _judged(url: str, plan: Distillation) -> Taught:

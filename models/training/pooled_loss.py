@@ -1,10 +1,9 @@
-"""What the matching embedder's training adds to the Trainer of `transformers`: loss, batches by document, a quiet log.
+"""What the matching embedder is trained with: its loss, and batches by document.
 
 An item of the data set is a document with all of its pairs, so that it is encoded once per batch.
 Not covered: anything but models of a transformer and mean pooling.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,14 +11,11 @@ import torch
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss, CosineSimilarityLoss
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
-from transformers import PrinterCallback, Trainer
 
 from models.pooling import GaussianPooling
 
 if TYPE_CHECKING:
     from models.training.contrast import LabelledPair
-
-logger = logging.getLogger(__name__)
 
 Row = tuple["LabelledPair", int]
 """A pair, and the number of its document's embedding that is trained: 0 = global, 1 to K = local."""
@@ -98,20 +94,6 @@ def _fitting(document: Tensor, description: Tensor, compatible: Tensor) -> Tenso
     known = compatible.new_zeros(len(document), len(description))
     known[document[compatible], description[compatible]] = True
     return known[document][:, description]
-
-
-class PooledTrainer(Trainer):
-    """A trainer with a log in place of prints."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.remove_callback(PrinterCallback)
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Write the mean loss of an epoch to the log."""
-        super().log(logs, start_time)
-        if "loss" in logs:
-            logger.info("epoch %d of %d: loss %.4f", round(logs["epoch"]), self.args.num_train_epochs, logs["loss"])
 
 
 def by_document(rows: Sequence[Row]) -> list[list[Row]]:
