@@ -26,8 +26,11 @@ from models.settings import PassageSettings
 FEWEST_CHARACTERS = 40
 """A passage is longer than a heading."""
 
-LONGER = 0.02
-"""What a further sentence adds to a passage's cosine when the nearest is chosen; one sentence alone seldom answers."""
+LONGER = 0.03
+"""What a further sentence adds to a passage's cosine when the nearest is chosen; one sentence alone seldom answers.
+
+On 141 held-out labels, with up to five sentences, more than nine tenths of the labelled answer is in 57 % of what is
+chosen; with up to three and 0.02 in 38 %. The mean F1 is the same."""
 
 _ENDED = re.compile(r"[.!…][\"'”’)\]»*_]*\Z")
 

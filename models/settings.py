@@ -126,7 +126,7 @@ class PassageSettings(Settings):
     """The answer is the passage nearest to the instruction: for models too small to choose one."""
 
     embedder: EmbedderSettings = Field(description="Of questions and answers, not of documents and descriptions.")
-    sentences: int = Field(3, ge=1, le=5, description="Most sentences of a passage.")
+    sentences: int = Field(5, ge=1, le=5, description="Most sentences of a passage.")
     dangling: Words = Field(
         (), description="Words that no passage begins with, in any case: they mean what was said before."
     )
