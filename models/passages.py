@@ -29,8 +29,8 @@ FEWEST_CHARACTERS = 40
 LONGER = 0.03
 """What a further sentence adds to a passage's cosine when the nearest is chosen; one sentence alone seldom answers.
 
-On 141 held-out labels, with up to five sentences, more than nine tenths of the labelled answer is in 57 % of what is
-chosen; with up to three and 0.02 in 38 %. The mean F1 is the same."""
+On 141 held-out labels, with up to five sentences, 57 % of what is chosen has more than nine tenths of the labelled
+answer, with up to three and 0.02 38 %; the mean F1 is 0.60 and 0.61."""
 
 _ENDED = re.compile(r"[.!…][\"'”’)\]»*_]*\Z")
 

@@ -15,6 +15,7 @@ from tasks.distill.evaluate import genericizer_figures, instantiator_figures, ju
 from tasks.distill.evaluate_matching import evaluate_matching
 from tasks.distill.labels import read_genericizer_labels, read_judge_labels, read_pair_labels
 from tasks.distill.matching_labels import read_matching_labels
+from tasks.distill.passages import evaluate_passages, quotations
 from tasks.settings import load_profile
 
 LABELS = Path(__file__).parent / "held_out"
@@ -64,6 +65,16 @@ def test_compatible_templates_are_nearer_than_others() -> None:
     stock = evaluate_matching(open_embedder(_stock()), labels, (), {})
     assert min(tuned.aucs) >= 0.6
     assert sum(tuned.aucs) > sum(stock.aucs)
+
+
+def test_passages_are_nearer_to_what_labels_quote() -> None:
+    settings = PROFILE.instantiator.retrieval
+    assert settings is not None
+    labels = [label for url in PAIRS for label in quotations(read_pair_labels(url))]
+    stock = evaluate_passages(labels, settings.model_copy(update={"embedder": _stock()}))
+    tuned = evaluate_passages(labels, settings)
+    assert tuned.labels > 20
+    assert tuned.excerpt_f1 > stock.excerpt_f1 + 0.02
 
 
 def _engine():
