@@ -2,7 +2,8 @@
 
 A language model of 135 million parameters fills slots well enough but quotes what it happens to copy; an embedder
 trained on questions and answers finds the right sentences far more often. Passages are excerpts that `models.anchors`
-offers, of a few whole sentences that end as statements do, so that no heading and no question is among them. A
+offers, of a few whole sentences that end as statements do, so that no heading and no question is among them; of the
+numbered steps of a list they have all or none. A
 passage's vector is the mean of those of its sentences, weighted by the square root of their lengths, so that every
 sentence is embedded once.
 
@@ -32,6 +33,8 @@ LONGER = 0.03
 On 141 held-out labels, with up to five sentences, 57 % of what is chosen has more than nine tenths of the labelled
 answer, with up to three and 0.02 38 %; the mean F1 is 0.60 and 0.61."""
 
+_STEP = re.compile(r"^[ \t]*\(?(\d{1,3})[.)] ", re.MULTILINE)
+_NEXT_STEP = re.compile(r"\s*\(?(\d{1,3})[.)] ")
 _ENDED = re.compile(r"[.!…][\"'”’)\]»*_]*\Z")
 
 
@@ -103,5 +106,15 @@ def _may_answer(offer: Offer, document: str, alone: Mapping[int, Offer], setting
         and offer.last - offer.first < settings.sentences
         and alone.keys() >= set(_numbers(offer))
         and all(_ENDED.search(document[slice(*alone[number].span)]) for number in _numbers(offer))
+        and not _cuts_steps(document, offer.span)
         and offer.start.partition(" ")[0].strip(",").casefold() not in settings.dangling
     )
+
+
+def _cuts_steps(document: str, passage: Span) -> bool:
+    """Whether a passage has some of the numbered steps of a list, and not all of them."""
+    start, end = passage
+    line = document.rfind("\n", 0, start) + 1
+    steps = [int(number) for number in _STEP.findall(document, line, end)]
+    following = _NEXT_STEP.match(document, end)
+    return bool(steps) and (steps[0] != 1 or (following is not None and int(following.group(1)) == steps[-1] + 1))

@@ -30,7 +30,7 @@ VERSIONS: dict[Stage, int] = {
     "mine": 3,
     "index": 1,
     "match": 2,
-    "instantiate": 4,
+    "instantiate": 5,
     "judge": 2,
     "release": 2,
 }

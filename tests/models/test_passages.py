@@ -10,7 +10,7 @@ from models.embedder import open_embedder
 from models.engine import Completion, Request
 from models.excerpts import Expansion, expand
 from models.instantiator import Instantiated, Instantiator
-from models.passages import _passages, find_passage
+from models.passages import _passages, candidates, find_passage
 from models.refusals import Refusal
 from models.settings import EmbedderSettings, InstantiatorSettings, PassageSettings
 
@@ -66,6 +66,26 @@ def test_a_passage_does_not_begin_with_what_points_back() -> None:
     assert found(instruction, page, SETTINGS.model_copy(update={"min_relevance": -1, "sentences": 1})).startswith("It")
     bound = PassageSettings(embedder=SETTINGS.embedder, min_relevance=-1, dangling=("It",))
     assert found(instruction, page, bound).startswith("The heron")
+
+
+RECIPE = (
+    "Rye bread at home\n\n"
+    "1. Mix the flour with the sourdough and the water in the evening.\n"
+    "2. Knead the dough in the morning and let it rest for two hours.\n"
+    "3. Bake it for an hour in a very hot oven.\n\n"
+    "The loaf keeps for a week in a box made of wood."
+)
+
+
+def test_of_numbered_steps_a_passage_has_all_or_none() -> None:
+    """Neither the middle of a recipe nor its beginning answers how something is done."""
+    settings = SETTINGS.model_copy(update={"min_relevance": -1})
+    texts = [RECIPE[slice(*offer.span)] for offer in candidates(RECIPE, (0, len(RECIPE)), settings).offers]
+    assert [text for text in texts if "Knead" in text] == [text for text in texts if "Mix" in text and "Bake" in text]
+    assert any("Knead" in text for text in texts)
+    assert "The loaf keeps for a week in a box made of wood." in texts
+    two = settings.model_copy(update={"sentences": 2})
+    assert [offer for offer in candidates(RECIPE, (0, len(RECIPE)), two).offers if "Mix" in offer.start] == []
 
 
 def test_what_is_too_far_is_worth_another_instruction() -> None:
