@@ -84,7 +84,7 @@ def fit_encoder(
         settings: How.
         batch: Items of a batch.
         epochs: None at all is fine.
-        half: Compute in bfloat16, about twice as fast on a CPU that has it in hardware.
+        half: Compute in bfloat16, about twice as fast on a CPU that has it in hardware; not on a GPU that has not.
     """
     import torch
     from transformers import TrainingArguments
@@ -93,6 +93,7 @@ def fit_encoder(
 
     if not epochs:
         return []
+    on_gpu = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
@@ -102,14 +103,14 @@ def fit_encoder(
             warmup_steps=settings.warmup_share,
             weight_decay=settings.weight_decay,
             seed=settings.seed,
-            bf16=half,
+            bf16=half and (not on_gpu or torch.cuda.is_bf16_supported()),
             logging_strategy="epoch",
             save_strategy="no",
             remove_unused_columns=False,
             report_to="none",
             disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),
-            dataloader_pin_memory=torch.cuda.is_available(),
+            use_cpu=not on_gpu,
+            dataloader_pin_memory=on_gpu,
         )
         trainer = QuietTrainer(model=loss, args=arguments, train_dataset=items, data_collator=collate)
         trainer.train()

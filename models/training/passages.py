@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.anchors import Offer
+from models.errors import UsageError
 from models.passages import candidates
 from models.sentences import Span
 from models.settings import PassageSettings
@@ -78,7 +79,7 @@ def train_passages(
     """Write an adapter for `passages.embedder`, whose own adapter is left out, to `folder`.
 
     Raises:
-        UsageError: the base cannot be had, or a package that training needs is missing.
+        UsageError: no label can be learned, the base cannot be had, or a package that training needs is missing.
     """
     import torch
 
@@ -95,6 +96,8 @@ def train_passages(
             targets = torch.from_numpy(likely / likely.sum(axis=1, keepdims=True))
             instructions = tuple(asked[number].instruction for number in taught)
             items.append(PassageItem(instructions, found.sentences, torch.from_numpy(found.weights), targets))
+    if not items:
+        raise UsageError(f"expected labelled answers that passages can have, found none of {len(labels)}; add labels")
     model = open_encoder(passages.embedder, settings)
     loss, collate = PassageLoss(model, settings.temperature), collator(model.preprocess)
     losses = fit_encoder(

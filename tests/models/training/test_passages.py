@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from models.checkpoints import resolve
+from models.errors import UsageError
 from models.passages import candidates
 from models.settings import EmbedderSettings, PassageSettings
 from models.training.passage_loss import PassageItem, PassageLoss, collator
@@ -56,6 +57,8 @@ def test_a_label_that_no_passage_can_reach_teaches_nothing(tmp_path: Path) -> No
     heading = QuotingLabel("cats", "Cats\n\nCats sleep for most of the day, and they hunt by night.", "cats", ((0, 4),))
     training = train_passages([*LABELS, heading], PASSAGES, QUICK.model_copy(update={"epochs": 1}), tmp_path / "one")
     assert (training.labels, training.documents) == (3, 3)
+    with pytest.raises(UsageError, match="found none of 1; add labels"):
+        train_passages([heading], PASSAGES, QUICK, tmp_path / "none")
 
 
 def test_the_loss_is_that_of_production_s_passages() -> None:
