@@ -57,7 +57,7 @@ def test_columns_are_exactly_those_of_the_schema() -> None:
     row = frame.row(0, named=True)
     assert row["text"] == f"Instruction: {row['instruction']}\n\nAnswer: {row['answer']}"
     assert set(row["models"].values()) == {
-        workspace.identity(role) for role in ("genericizer", "embedder", "instantiator", "judge")
+        workspace.identity(role) for role in ("genericizer", "embedder", "instantiator", "passages", "judge")
     }
     assert row["slots"] == ["cats"]
 
