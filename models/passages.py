@@ -34,7 +34,6 @@ On 141 held-out labels, with up to five sentences, 57 % of what is chosen has mo
 answer, with up to three and 0.02 38 %; the mean F1 is 0.60 and 0.61."""
 
 _STEP = re.compile(r"^[ \t]*\(?(\d{1,3})[.)] ", re.MULTILINE)
-_NEXT_STEP = re.compile(r"\s*\(?(\d{1,3})[.)] ")
 _ENDED = re.compile(r"[.!…][\"'”’)\]»*_]*\Z")
 
 
@@ -116,5 +115,5 @@ def _cuts_steps(document: str, passage: Span) -> bool:
     start, end = passage
     line = document.rfind("\n", 0, start) + 1
     steps = [int(number) for number in _STEP.findall(document, line, end)]
-    following = _NEXT_STEP.match(document, end)
+    following = _STEP.search(document, end)
     return bool(steps) and (steps[0] != 1 or (following is not None and int(following.group(1)) == steps[-1] + 1))

@@ -103,7 +103,7 @@ def fit_encoder(
             warmup_steps=settings.warmup_share,
             weight_decay=settings.weight_decay,
             seed=settings.seed,
-            bf16=half and (not on_gpu or torch.cuda.is_bf16_supported()),
+            bf16=half and (not on_gpu or torch.cuda.is_bf16_supported(including_emulation=False)),
             logging_strategy="epoch",
             save_strategy="no",
             remove_unused_columns=False,

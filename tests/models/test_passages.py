@@ -88,6 +88,14 @@ def test_of_numbered_steps_a_passage_has_all_or_none() -> None:
     assert [offer for offer in candidates(RECIPE, (0, len(RECIPE)), two).offers if "Mix" in offer.start] == []
 
 
+def test_a_step_of_two_sentences_is_no_end_of_the_steps() -> None:
+    """What follows the passage is the rest of the step, and then the next one."""
+    page = RECIPE.replace("in the evening.", "in the evening. Cover it with a cloth that is a little damp.")
+    texts = [page[slice(*offer.span)] for offer in candidates(page, (0, len(page)), SETTINGS).offers]
+    assert [text for text in texts if "Mix" in text] == [text for text in texts if "Mix" in text and "Bake" in text]
+    assert any("Bake" in text for text in texts)
+
+
 def test_what_is_too_far_is_worth_another_instruction() -> None:
     refusal = find_passage("who won the chess championship of 1972", DOCUMENT, WHOLE, SETTINGS)
     assert isinstance(refusal, Refusal)
