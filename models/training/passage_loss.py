@@ -57,9 +57,11 @@ class PassageLoss(nn.Module):
             weights: `[N, M]`, of the sentences in the passages.
             targets: `[Q, N]`, how well each passage answers each instruction; rows sum to 1.
         """
-        passages = normalize(weights @ self._embed(sentences), dim=-1)
-        cosines = self._embed(instructions) @ passages.T
-        loss = -(targets * (cosines / self.temperature).log_softmax(dim=-1)).sum(dim=-1).mean()
+        said, asked = self._embed(sentences), self._embed(instructions)
+        # Only the encoder may compute in half precision.
+        with torch.autocast(weights.device.type, enabled=False):
+            cosines = asked @ normalize(weights @ said, dim=-1).T
+            loss = -(targets * (cosines / self.temperature).log_softmax(dim=-1)).sum(dim=-1).mean()
         return {"loss": loss}
 
     def _embed(self, groups: Sequence[Mapping[str, Tensor]]) -> Tensor:

@@ -46,7 +46,6 @@ class PassageTrainingSettings(EncoderSettings):
 class QuotingLabel:
     """An instruction, and the spans of the document, in code points, that a labelled answer quotes."""
 
-    document_id: str
     document: str
     instruction: str
     spans: tuple[Span, ...]

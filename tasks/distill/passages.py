@@ -54,7 +54,7 @@ def read_quotations(plan: Distillation) -> Quotations:
     """Those labels of the instantiator that have an answer, checked and split by document.
 
     Raises:
-        UsageError: when a file of labels is missing or cannot be used, or no label passes the gates.
+        UsageError: when a file of labels is missing or cannot be used, no label passes the gates, or none is held out.
     """
     settings = plan.settings
     found = Quotations({}, {}, {})
@@ -66,6 +66,11 @@ def read_quotations(plan: Distillation) -> Quotations:
     if not any(found.learned.values()):
         raise UsageError(
             f"labels of {plan.silver!r}: no answer passes the gates ({sum(map(len, found.refused.values()))} rejected)"
+        )
+    if not any(found.held.values()):
+        raise UsageError(
+            f"labels of {plan.silver!r}: expected answers among those held out, found none; add labels of further "
+            "documents, or hold out a larger share (distill.held_out)"
         )
     return found
 
@@ -126,5 +131,5 @@ def quotations(labels: pl.DataFrame) -> list[QuotingLabel]:
         answer = expand(row["answer"], row["document"], (0, len(row["document"])))
         if not isinstance(answer, Refusal) and answer.excerpts:
             spans = tuple((excerpt.document_start, excerpt.document_end) for excerpt in answer.excerpts)
-            found.append(QuotingLabel(row["document_id"], row["document"], row["instruction"], spans))
+            found.append(QuotingLabel(row["document"], row["instruction"], spans))
     return found

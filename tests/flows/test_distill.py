@@ -11,6 +11,7 @@ from models.embedder import open_embedder
 from models.errors import UsageError
 from tasks.distill.lessons import read_lesson
 from tasks.distill.matcher import read_sides
+from tasks.distill.passages import read_quotations
 from tasks.distill.plan import Distillation
 from tests.models.training.small_model import small_model
 
@@ -86,6 +87,8 @@ def test_an_embedder_of_passages_is_trained_measured_and_described_once(silver: 
     assert f'[instantiator.passages.embedder]\nadapter = "{trained.adapter}"' in card
     assert "| passages: instantiator.jsonl | 3 | 2 |" in card
     assert distill(plan) == [trained]
+    with pytest.raises(UsageError, match="expected answers among those held out, found none"):
+        read_quotations(plan.model_copy(update={"overrides": (*quick, "distill.held_out=1e-9")}))
     with pytest.raises(UsageError, match="no embedder of passages to train"):
         Distillation(target="passages", silver=plan.silver, out=plan.out, profile="paper").folder("passages")
 

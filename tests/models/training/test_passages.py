@@ -29,7 +29,7 @@ def label(subject: str, instruction: str, quoted: str) -> QuotingLabel:
     """An instruction that a sentence answers."""
     document = DOCUMENTS[subject]
     start = document.index(quoted)
-    return QuotingLabel(subject, document, instruction, ((start, start + len(quoted)),))
+    return QuotingLabel(document, instruction, ((start, start + len(quoted)),))
 
 
 LABELS = [
@@ -54,7 +54,7 @@ def test_training_lowers_the_loss_and_writes_an_adapter(tmp_path: Path) -> None:
 
 def test_a_label_that_no_passage_can_reach_teaches_nothing(tmp_path: Path) -> None:
     """Its answer lies in a part of the document that is no sentence."""
-    heading = QuotingLabel("cats", "Cats\n\nCats sleep for most of the day, and they hunt by night.", "cats", ((0, 4),))
+    heading = QuotingLabel("Cats\n\nCats sleep for most of the day, and they hunt by night.", "cats", ((0, 4),))
     training = train_passages([*LABELS, heading], PASSAGES, QUICK.model_copy(update={"epochs": 1}), tmp_path / "one")
     assert (training.labels, training.documents) == (3, 3)
     with pytest.raises(UsageError, match="found none of 1; add labels"):
