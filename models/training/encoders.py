@@ -86,31 +86,23 @@ def fit_encoder(
         epochs: None at all is fine.
         half: Compute in bfloat16, about twice as fast on a CPU that has it in hardware; not on a GPU that has not.
     """
-    import torch
-    from transformers import TrainingArguments
-
+    from models.training.arguments import one_device
     from models.training.quiet_trainer import QuietTrainer
 
     if not epochs:
         return []
-    on_gpu = torch.cuda.is_available()
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = TrainingArguments(
-            output_dir=scratch,
+        arguments = one_device(
+            Path(scratch),
+            half=half,
             num_train_epochs=epochs,
             per_device_train_batch_size=batch,
             learning_rate=settings.learning_rate,
             warmup_steps=settings.warmup_share,
             weight_decay=settings.weight_decay,
             seed=settings.seed,
-            bf16=half and (not on_gpu or torch.cuda.is_bf16_supported(including_emulation=False)),
             logging_strategy="epoch",
             save_strategy="no",
-            remove_unused_columns=False,
-            report_to="none",
-            disable_tqdm=True,
-            use_cpu=not on_gpu,
-            dataloader_pin_memory=on_gpu,
         )
         trainer = QuietTrainer(model=loss, args=arguments, train_dataset=items, data_collator=collate)
         trainer.train()

@@ -4,7 +4,7 @@ The same examples, settings and machine give the same adapter. A killed training
 folder `training` beside the adapter and ends as an undisturbed one would; the adapter itself is written last, whole or
 not at all. Weights of the base model are never written.
 
-Not covered: several GPUs, and sharing the adapter's file across machines of other numerics bit by bit.
+Not covered: more than one GPU, and sharing the adapter's file across machines of other numerics bit by bit.
 """
 
 import copy
@@ -117,10 +117,12 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
     import torch
     import transformers
 
+    from models.training.arguments import one_device
     from models.training.trainer import Pace, PackTrainer
 
-    arguments = transformers.TrainingArguments(
-        output_dir=str(folder),
+    arguments = one_device(
+        folder,
+        half=torch.cuda.is_available(),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=settings.packs_per_step,
         num_train_epochs=settings.epochs,
@@ -131,12 +133,7 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
         save_total_limit=2,
         logging_steps=LOG_STEPS,
         seed=settings.seed,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
         include_num_input_tokens_seen="all",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=not torch.cuda.is_available(),
     )
     trainer = PackTrainer(
         model=model,

@@ -1,0 +1,30 @@
+"""What the Trainer of `transformers` is told by every training here; imported only when something is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+
+def one_device(folder: Path, *, half: bool, **settings: Any) -> TrainingArguments:
+    """Arguments for a GPU if there is one, the first of several since no batch here can be split, or else for the CPU.
+
+    Args:
+        folder: Receives checkpoints.
+        half: Compute in bfloat16 what may be; not on a GPU that only emulates it. The weights stay in float32.
+        settings: Further ones of `TrainingArguments`.
+    """
+    on_gpu = torch.cuda.is_available()
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        bf16=half and (not on_gpu or torch.cuda.is_bf16_supported(including_emulation=False)),
+        use_cpu=not on_gpu,
+        dataloader_pin_memory=on_gpu,
+        remove_unused_columns=False,
+        report_to="none",
+        disable_tqdm=True,
+        **settings,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
