@@ -28,9 +28,6 @@ from tasks.distill.labels import (
 )
 from tasks.distill.plan import Distillation, Helper
 
-PAIR_FILES = ("instantiator", "retrieved")
-"""Labels of documents and templates: chosen for the label, and retrieved by a stock embedder as in production."""
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -94,9 +91,9 @@ def _expect_both_kinds(plan: Distillation, compatible: Sequence[bool]) -> None:
 def _taught(plan: Distillation, helper: Helper) -> dict[str, Taught]:
     profile = plan.settings
     if helper == "genericizer":
-        labels = read_genericizer_labels(_wanted(plan, "genericizer"))
+        labels = read_genericizer_labels(_queries(plan))
         return {"genericizer": teach_genericizer(labels, profile.genericizer)}
-    urls = pair_files(plan)
+    urls = plan.pair_files
     if helper == "instantiator":
         return {name: teach_instantiator(read_pair_labels(url), profile.instantiator) for name, url in urls.items()}
     judged = {name: _judged(url, plan) for name, url in urls.items()}
@@ -105,25 +102,15 @@ def _taught(plan: Distillation, helper: Helper) -> dict[str, Taught]:
     return judged
 
 
-def pair_files(plan: Distillation) -> dict[str, str]:
-    """URLs of the files of labelled pairs by name.
-
-    Raises:
-        UsageError: the first one is missing.
-    """
-    _wanted(plan, PAIR_FILES[0])
-    return {name: url for name in PAIR_FILES if (url := plan.file(name))}
-
-
 def _judged(url: str, plan: Distillation) -> Taught:
     labels, rejected = read_judge_labels(url)
     taught = teach_judge(labels, plan.settings.judge)
     return Taught(taught.labels, taught.examples, pl.concat([rejected, taught.rejected]))
 
 
-def _wanted(plan: Distillation, name: str) -> str:
-    url = plan.file(name)
+def _queries(plan: Distillation) -> str:
+    url = plan.file("genericizer")
     if url is None:
         found = ", ".join(file.url.rsplit("/", 1)[-1] for file in plan.files)
-        raise UsageError(f"labels {plan.silver!r}: expected {name}.jsonl among them, found {found or 'none'}")
+        raise UsageError(f"labels {plan.silver!r}: expected genericizer.jsonl among them, found {found or 'none'}")
     return url

@@ -19,7 +19,6 @@ from models.errors import UsageError
 from models.training.contrast import ContrastTrainer
 from tasks.distill.evaluate_matching import evaluate_matching
 from tasks.distill.labels import read_genericizer_labels, read_whole_documents
-from tasks.distill.lessons import PAIR_FILES
 from tasks.distill.matching_labels import MatchingLabel, read_matching_labels, split
 from tasks.distill.plan import Distillation
 
@@ -40,9 +39,7 @@ def read_sides(plan: Distillation) -> Sides:
     Raises:
         UsageError: when a file of labels is missing or cannot be used, or has only one kind among those held out.
     """
-    urls = matching_files(plan)
-    if not urls:
-        raise UsageError(f"labels {plan.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them")
+    urls = list(plan.pair_files.values())
     profile = plan.settings
     labels, rejected = read_matching_labels(urls, profile.instantiator.min_excerpt_share)
     learned, held = split(labels, profile.distill.held_out, profile.distill.seed)
@@ -93,14 +90,9 @@ def measure_embedder(plan: Distillation, sides: Sides, adapter: Path | None) -> 
         queries = plan.file("genericizer")
         bank = read_genericizer_labels(queries)["compatible_document_description"].drop_nulls() if queries else ()
         figures = asdict(evaluate_matching(embedder, sides.held, bank, sides.documents))
-        names = [Path(url).name for url in matching_files(plan)]
+        names = [Path(url).name for url in plan.pair_files.values()]
         figures["aucs"] = dict(zip(names, figures["aucs"], strict=True))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(figures, indent=1), "utf-8")
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return found
-
-
-def matching_files(plan: Distillation) -> list[str]:
-    """URLs of the files of labelled pairs."""
-    return [url for name in PAIR_FILES if (url := plan.file(name))]

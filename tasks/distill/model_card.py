@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE
 
 from models.settings import Settings
 from tasks.distill.lessons import Lesson
-from tasks.distill.matcher import Sides, matching_files
+from tasks.distill.matcher import Sides
 from tasks.distill.passages import Quotations
 from tasks.distill.plan import Distillation
 from tasks.inputs import stem
@@ -93,7 +93,7 @@ def write_embedder_card(plan: Distillation, sides: Sides, trained: Trained) -> P
             "held": sum(label.file == file for label in sides.held),
             "rejected": _tally(_of_file(sides.rejected, stem(url))["reason"].to_list()),
         }
-        for file, url in enumerate(matching_files(plan))
+        for file, url in enumerate(plan.pair_files.values())
     ]
     context = {"roles": ("matching",), "counts": counts, "entry": entry}
     return _write(plan, trained, plan.settings.embedder.model, context)

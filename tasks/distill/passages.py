@@ -25,7 +25,6 @@ from models.training.measures import document_words, f1
 from models.training.passages import QuotingLabel, train_passages
 from tasks.distill.examples import split, teach_instantiator
 from tasks.distill.labels import read_pair_labels
-from tasks.distill.lessons import pair_files
 from tasks.distill.plan import Distillation
 
 RIGHT = 0.6
@@ -58,7 +57,7 @@ def read_quotations(plan: Distillation) -> Quotations:
     """
     settings = plan.settings
     found = Quotations({}, {}, {})
-    for name, url in pair_files(plan).items():
+    for name, url in plan.pair_files.items():
         taught = teach_instantiator(read_pair_labels(url).filter("compatible"), settings.instantiator)
         learned, held = split(taught, "document_id", settings.distill.held_out, settings.distill.seed)
         found.learned[name], found.held[name] = quotations(learned.labels), quotations(held.labels)

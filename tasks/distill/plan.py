@@ -25,6 +25,9 @@ HELPERS: tuple[Helper, ...] = get_args(Helper)
 LABELS = ("genericizer", "instantiator", "retrieved", "judged", "documents")
 """Names of the files of labels; others in their folder are nobody's business here."""
 
+PAIR_FILES = ("instantiator", "retrieved")
+"""Labels of documents and templates: chosen for the label, and retrieved by a stock embedder as in production."""
+
 Target = Literal["genericizer", "instantiator", "judge", "embedder", "passages", "all"]
 """`all`: one adapter for the three causal helpers together, one for the matching embedder, and one for that of passages
 where the profile has it."""
@@ -32,6 +35,9 @@ where the profile has it."""
 
 Part = Literal["embedder", "helpers", "passages"]
 """What has an adapter of its own."""
+
+_TRAINING: dict[Part, str] = {"embedder": "contrast", "passages": "passages", "helpers": "train"}
+"""The settings in `[distill]` that say how a part is trained."""
 
 
 class Distillation(Settings):
@@ -127,10 +133,23 @@ class Distillation(Settings):
         """URL of the labels `name.jsonl`, plain or compressed, if there are any."""
         return next((file.url for file in self.files if stem(file.url) == name), None)
 
+    @property
+    def pair_files(self) -> dict[str, str]:
+        """URLs of the files of labelled pairs, by name.
+
+        Raises:
+            UsageError: when there are none.
+        """
+        found = {name: url for name in PAIR_FILES if (url := self.file(name))}
+        if not found:
+            raise UsageError(f"labels {self.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them")
+        return found
+
     def folder(self, part: Part) -> Path:
         """Where the adapter of this part, its figures and its card lie."""
         profile = self.settings
-        decides = [profile.distill.model_dump(mode="json"), [file.identity for file in self.files]]
+        others = {settings for other, settings in _TRAINING.items() if other != part}
+        decides = [profile.distill.model_dump(mode="json", exclude=others), [file.identity for file in self.files]]
         if part == "embedder":
             decides += [profile.embedder.fingerprint(), identify(profile.embedder.model, profile.embedder.revision)]
         elif part == "passages":

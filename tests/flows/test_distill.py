@@ -59,7 +59,7 @@ def silver(tmp_path: Path) -> Path:
 @pytest.mark.prefect
 @pytest.mark.usefixtures("prefect_server")
 def test_an_embedder_is_trained_measured_and_described_once(silver: Path, tmp_path: Path) -> None:
-    """The second time nothing is done; another setting makes another folder."""
+    """The second time nothing is done; another setting of its own makes another folder, and of no other part."""
     plan = Distillation(target="embedder", silver=str(silver), out=str(tmp_path / "out"), overrides=QUICK)
     (trained,) = distill(plan)
     assert trained.base["pairs"] == trained.tuned["pairs"] == 10
@@ -73,6 +73,7 @@ def test_an_embedder_is_trained_measured_and_described_once(silver: Path, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in before} == before
     other = plan.model_copy(update={"overrides": (*QUICK, "distill.contrast.rank=4")})
     assert other.folder("embedder") != plan.folder("embedder")
+    assert len({one.model_copy(update={"target": "all"}).folder("helpers") for one in (plan, other)}) == 1
 
 
 @pytest.mark.prefect
