@@ -30,6 +30,7 @@ from models.checkpoints import identify, resolve
 from models.engine import FINISHED, Completion, Message, Request, failure
 from models.errors import TransientError, UsageError
 from models.grammar_check import check_grammar
+from models.precision import cpu_dtype
 from models.settings import VLLMSettings
 from models.tokens import Tokenizer, encodable
 
@@ -197,7 +198,7 @@ def _arguments(settings: VLLMSettings, on_cpu: bool) -> dict[str, Any]:
     from vllm.config import StructuredOutputsConfig
 
     return {
-        "dtype": _cpu_dtype() if on_cpu and settings.dtype == "auto" else settings.dtype,
+        "dtype": cpu_dtype() if on_cpu and settings.dtype == "auto" else settings.dtype,
         "max_model_len": settings.max_model_len,
         "max_num_seqs": settings.max_in_flight,
         "enable_prefix_caching": True,
@@ -212,14 +213,6 @@ def _arguments(settings: VLLMSettings, on_cpu: bool) -> dict[str, Any]:
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
-
-
-def _cpu_dtype() -> str:
-    """Without its own instructions bfloat16 is emulated, at about a ninth of the speed of float32."""
-    import torch
-
-    emulated = os.uname().machine == "x86_64" and not torch.cpu._is_avx512_bf16_supported()
-    return "float32" if emulated else "bfloat16"
 
 
 def _sampling_params(request: Request, bias: dict[int, float]) -> Any:

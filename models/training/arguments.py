@@ -6,19 +6,22 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
+from models.precision import cpu_dtype
+
 
 def one_device(folder: Path, *, half: bool, **settings: Any) -> TrainingArguments:
     """Arguments for a GPU if there is one, the first of several since no batch here can be split, or else for the CPU.
 
     Args:
         folder: Receives checkpoints.
-        half: Compute in bfloat16 what may be; not on a GPU that only emulates it. The weights stay in float32.
+        half: Compute in bfloat16 what may be, where that is no emulation. The weights stay in float32.
         settings: Further ones of `TrainingArguments`.
     """
     on_gpu = torch.cuda.is_available()
+    native = torch.cuda.is_bf16_supported(False) if on_gpu else cpu_dtype() == "bfloat16"
     arguments = TrainingArguments(
         output_dir=str(folder),
-        bf16=half and (not on_gpu or torch.cuda.is_bf16_supported(including_emulation=False)),
+        bf16=half and native,
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
         remove_unused_columns=False,

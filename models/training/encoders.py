@@ -84,7 +84,7 @@ def fit_encoder(
         settings: How.
         batch: Items of a batch.
         epochs: None at all is fine.
-        half: Compute in bfloat16, about twice as fast on a CPU that has it in hardware; not on a GPU that has not.
+        half: Compute in bfloat16 where the hardware has it, about twice as fast.
     """
     from models.training.arguments import one_device
     from models.training.quiet_trainer import QuietTrainer

@@ -114,7 +114,6 @@ def _adapted(model: Any, base: Base, settings: TrainSettings) -> Any:
 
 
 def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) -> Any:
-    import torch
     import transformers
 
     from models.training.arguments import one_device
@@ -122,7 +121,7 @@ def _trainer(model: Any, packs: Packs, settings: TrainSettings, folder: Path) ->
 
     arguments = one_device(
         folder,
-        half=torch.cuda.is_available(),
+        half=True,
         per_device_train_batch_size=1,
         gradient_accumulation_steps=settings.packs_per_step,
         num_train_epochs=settings.epochs,

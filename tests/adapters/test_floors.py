@@ -38,23 +38,23 @@ class TestHelpers:
     def test_templates_are_valid_and_replace_what_the_labels_replace(self) -> None:
         labels = read_genericizer_labels(str(LABELS / "genericizer.jsonl"))
         figures = genericizer_figures(labels, PROFILE.genericizer, _engine(), open_embedder(_stock()))
-        assert figures.valid >= 0.8
-        assert figures.slot_f1 >= 0.5
-        assert figures.description_cosine >= 0.5
+        assert figures.valid >= 0.9
+        assert figures.slot_f1 >= 0.65
+        assert figures.description_cosine >= 0.47
 
     def test_answers_quote_what_the_labels_quote(self) -> None:
         # The profile's own bounds let a few of the twenty through, too few to be measured.
-        bounds = ("instantiator.passages.min_relevance=0.65", "instantiator.passages.min_slot_fit=-1")
+        bounds = ("instantiator.passages.min_relevance=0.5", "instantiator.passages.min_slot_fit=-1")
         settings = load_profile("tiny", bounds).instantiator
         figures = instantiator_figures(read_pair_labels(PAIRS[0]), settings, _engine())
-        assert figures.valid >= 0.8
-        assert figures.excerpt_f1_answered >= 0.2
+        assert figures.valid >= 0.7
+        assert figures.excerpt_f1_answered >= 0.3
 
     def test_judgements_agree_with_the_labels(self) -> None:
         labels, _ = read_judge_labels(PAIRS[0])
         figures = judge_figures(labels, PROFILE.judge, _engine())
         assert figures.valid >= 0.95
-        assert figures.gate_accuracy >= 0.6
+        assert figures.gate_accuracy >= 0.65
         close_engine()
 
 
