@@ -18,7 +18,7 @@ def one_device(folder: Path, *, half: bool, **settings: Any) -> TrainingArgument
         settings: Further ones of `TrainingArguments`.
     """
     on_gpu = torch.cuda.is_available()
-    native = torch.cuda.is_bf16_supported(False) if on_gpu else cpu_dtype() == "bfloat16"
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else cpu_dtype() == "bfloat16"
     arguments = TrainingArguments(
         output_dir=str(folder),
         bf16=half and native,
@@ -29,5 +29,6 @@ def one_device(folder: Path, *, half: bool, **settings: Any) -> TrainingArgument
         disable_tqdm=True,
         **settings,
     )
+    # Read first: the devices are counted then, and would be counted anew otherwise.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments

@@ -1,8 +1,8 @@
 """Supervised fine-tuning of a causal language model with LoRA, loss on the completions only (paper 1.2, 1.6).
 
-The same examples, settings and machine give the same adapter. A killed training goes on from its last checkpoint in the
-folder `training` beside the adapter and ends as an undisturbed one would; the adapter itself is written last, whole or
-not at all. Weights of the base model are never written.
+Computed in bfloat16 where the hardware has it. The same examples, settings and CPU give the same adapter. A killed
+training goes on from its last checkpoint in the folder `training` beside the adapter and ends as an undisturbed one
+would; the adapter itself is written last, whole or not at all. Weights of the base model are never written.
 
 Not covered: more than one GPU, and sharing the adapter's file across machines of other numerics bit by bit.
 """

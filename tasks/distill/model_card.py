@@ -22,7 +22,7 @@ from models.settings import Settings
 from tasks.distill.lessons import Lesson
 from tasks.distill.matcher import Sides
 from tasks.distill.passages import Quotations
-from tasks.distill.plan import Distillation
+from tasks.distill.plan import Distillation, Part
 from tasks.inputs import stem
 from tasks.settings import load_profile
 
@@ -60,7 +60,9 @@ def write_helpers_card(plan: Distillation, lessons: Sequence[Lesson], trained: T
         for lesson in lessons
         for name, learned in lesson.learned.items()
     ]
-    return _write(plan, trained, plan.engine.model, {"roles": plan.helpers, "counts": counts, "entry": entry})
+    return _write(
+        plan, "helpers", trained, plan.engine.model, {"roles": plan.helpers, "counts": counts, "entry": entry}
+    )
 
 
 @task(task_run_name="write-card", cache_policy=NO_CACHE)
@@ -78,7 +80,7 @@ def write_passages_card(plan: Distillation, found: Quotations, trained: Trained)
         }
         for name, learned in found.learned.items()
     ]
-    return _write(plan, trained, base.model, {"roles": ("passages",), "counts": counts, "entry": entry})
+    return _write(plan, "passages", trained, base.model, {"roles": ("passages",), "counts": counts, "entry": entry})
 
 
 @task(task_run_name="write-card", cache_policy=NO_CACHE)
@@ -96,7 +98,7 @@ def write_embedder_card(plan: Distillation, sides: Sides, trained: Trained) -> P
         for file, url in enumerate(plan.pair_files.values())
     ]
     context = {"roles": ("matching",), "counts": counts, "entry": entry}
-    return _write(plan, trained, plan.settings.embedder.model, context)
+    return _write(plan, "embedder", trained, plan.settings.embedder.model, context)
 
 
 def _entry(table: str, usual: Settings, tuned: Settings, adapter: Path) -> str:
@@ -107,15 +109,14 @@ def _entry(table: str, usual: Settings, tuned: Settings, adapter: Path) -> str:
     return "\n".join([f"[{table}]", *lines])
 
 
-def _write(plan: Distillation, trained: Trained, base: str, context: dict[str, Any]) -> Path:
-    settings = plan.settings.distill
+def _write(plan: Distillation, part: Part, trained: Trained, base: str, context: dict[str, Any]) -> Path:
     text = _template().render(
         **context,
         name=trained.adapter.parent.name,
         base=base,
-        command=_command(plan),
-        settings=settings,
-        settings_json=settings.model_dump_json(indent=1),
+        command=_command(plan, part),
+        settings=plan.settings.distill,
+        settings_json=json.dumps(plan.training(part), indent=1),
         figures=trained.rows(),
     )
     card = trained.adapter / "README.md"
@@ -129,9 +130,9 @@ def _template() -> Template:
     return Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False).from_string(source)
 
 
-def _command(plan: Distillation) -> str:
+def _command(plan: Distillation, part: Part) -> str:
     words = ["fineinstructions", "distill", plan.target, "--silver", "URL", "--out", "DIR", "--profile", plan.profile]
-    words += [word for override in plan.overrides for word in ("--set", override)]
+    words += [word for override in plan.overrides_of(part) for word in ("--set", override)]
     words += ["--start", plan.start] if plan.start else []
     return shlex.join(words + (["--base", plan.base] if plan.base else []))
 

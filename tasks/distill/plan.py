@@ -6,7 +6,7 @@ Not covered: labels that are replaced by others of the same size and version whi
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -36,8 +36,12 @@ where the profile has it."""
 Part = Literal["embedder", "helpers", "passages"]
 """What has an adapter of its own."""
 
-_TRAINING: dict[Part, str] = {"embedder": "contrast", "passages": "passages", "helpers": "train"}
-"""The settings in `[distill]` that say how a part is trained."""
+_OWN: dict[Part, frozenset[str]] = {
+    "embedder": frozenset({"contrast"}),
+    "helpers": frozenset({"train", "null_share", "most_examples", "margin_pairs"}),
+    "passages": frozenset({"passages"}),
+}
+"""The settings in `[distill]` that only this part has."""
 
 
 class Distillation(Settings):
@@ -140,18 +144,39 @@ class Distillation(Settings):
         Raises:
             UsageError: when there are none.
         """
-        found = {name: url for name in PAIR_FILES if (url := self.file(name))}
+        there = {stem(file.url): file.url for file in self.files}
+        found = {name: there[name] for name in PAIR_FILES if name in there}
         if not found:
-            raise UsageError(f"labels {self.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them")
+            raise UsageError(
+                f"labels {self.silver!r}: expected one of {', '.join(PAIR_FILES)} (.jsonl) among them, "
+                f"found {', '.join(sorted(there)) or 'none'}"
+            )
         return found
 
+    def training(self, part: Part) -> dict[str, Any]:
+        """The settings in `[distill]` that decide what becomes of a part.
+
+        Raises:
+            UsageError: when the profile cannot be read.
+        """
+        return self.settings.distill.model_dump(mode="json", exclude=set(self._others(part)))
+
+    def overrides_of(self, part: Part) -> tuple[str, ...]:
+        """The overrides but those of settings that only other parts have."""
+        others = tuple(f"distill.{name}" for name in self._others(part))
+        return tuple(override for override in self.overrides if not override.startswith(others))
+
     def folder(self, part: Part) -> Path:
-        """Where the adapter of this part, its figures and its card lie."""
+        """Where the adapter of this part, its figures and its card lie.
+
+        Raises:
+            UsageError: when the profile cannot be read, lacks this part, or a model or the labels cannot be had.
+        """
         profile = self.settings
-        others = {settings for other, settings in _TRAINING.items() if other != part}
-        decides = [profile.distill.model_dump(mode="json", exclude=others), [file.identity for file in self.files]]
+        decides: list[Any] = [self.training(part), [file.identity for file in self.files]]
         if part == "embedder":
             decides += [profile.embedder.fingerprint(), identify(profile.embedder.model, profile.embedder.revision)]
+            decides += [profile.instantiator.min_excerpt_share]
         elif part == "passages":
             embedder = self.passages.embedder
             decides += [profile.instantiator.fingerprint(), identify(embedder.model, embedder.revision)]
@@ -161,6 +186,9 @@ class Distillation(Settings):
             decides += [identify_adapter(self.start)] if self.start else []
         name = self.target if self.target != "all" else part
         return Path(self.out).expanduser() / f"{name}-{digest(*decides, length=8)}"
+
+    def _others(self, part: Part) -> frozenset[str]:
+        return frozenset().union(*(own for other, own in _OWN.items() if other != part))
 
 
 def _untuned(base: str) -> dict[str, str]:

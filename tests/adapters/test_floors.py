@@ -43,7 +43,7 @@ class TestHelpers:
         assert figures.description_cosine >= 0.47
 
     def test_answers_quote_what_the_labels_quote(self) -> None:
-        # The profile's own bounds let a few of the twenty through, too few to be measured.
+        # Lower bounds than the profile's, so that more are measured.
         bounds = ("instantiator.passages.min_relevance=0.5", "instantiator.passages.min_slot_fit=-1")
         settings = load_profile("tiny", bounds).instantiator
         figures = instantiator_figures(read_pair_labels(PAIRS[0]), settings, _engine())

@@ -73,7 +73,9 @@ def test_an_embedder_is_trained_measured_and_described_once(silver: Path, tmp_pa
     assert {path: path.stat().st_mtime_ns for path in before} == before
     other = plan.model_copy(update={"overrides": (*QUICK, "distill.contrast.rank=4")})
     assert other.folder("embedder") != plan.folder("embedder")
-    assert len({one.model_copy(update={"target": "all"}).folder("helpers") for one in (plan, other)}) == 1
+    for part in ("helpers", "passages"):
+        assert len({one.model_copy(update={"target": "all"}).folder(part) for one in (plan, other)}) == 1
+    assert "distill.contrast.rank" not in " ".join(other.overrides_of("helpers"))
 
 
 @pytest.mark.prefect
