@@ -96,7 +96,11 @@ def _automation(client: SyncPrefectClient, automation: AutomationCore) -> None:
     found = client.read_automations_by_name(automation.name)
     if not found:
         client.create_automation(automation)
-    elif _content(found[0]) != _content(automation):
+        found = client.read_automations_by_name(automation.name)
+    # Where the answer is late, Prefect's client creates it again.
+    for repeated in found[1:]:
+        client.delete_automation(repeated.id)
+    if _content(found[0]) != _content(automation):
         client.update_automation(found[0].id, automation)
 
 

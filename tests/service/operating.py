@@ -26,6 +26,11 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _CLIENT = httpx.Client(timeout=60)
 
 
+def far_from_now() -> str:
+    """A daily schedule that does not start while tests run; the nightly one took their slot at a quarter past two."""
+    return f"{datetime.now(UTC) + timedelta(hours=12):%M %H * * *}"
+
+
 @dataclass(frozen=True)
 class Operator:
     """Somebody with a terminal and a browser, and a service of theirs."""
@@ -38,6 +43,7 @@ class Operator:
     """What the service has in its environment beside ours."""
     options: tuple[str, ...] = ()
     """Of `up`, beside those that every operator gives."""
+    cron: str = field(default_factory=far_from_now)
 
     @property
     def api(self) -> str:
@@ -77,7 +83,7 @@ class Operator:
         return self.command(
             *("up", "--port", str(self.port), "--folder", str(self.service), "--store", str(self.store)),
             *("--profile", str(self.profile), "--queries", str(self.folder / "queries.jsonl")),
-            *("--documents", str(self.folder / "documents" / "*.jsonl"), "--cron", far_from_now()),
+            *("--documents", str(self.folder / "documents" / "*.jsonl"), "--cron", self.cron),
             *self.options,
         )
 
@@ -160,11 +166,6 @@ class Operator:
     def asked(self) -> int:
         """How many completions the models were asked for."""
         return int(_CLIENT.get(f"{self.engine}/asked").json()["asked"])
-
-
-def far_from_now() -> str:
-    """A daily schedule that does not start while tests run; the nightly one took their slot at a quarter past two."""
-    return f"{datetime.now(UTC) + timedelta(hours=12):%M %H * * *}"
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
